@@ -1,0 +1,33 @@
+"""Errors that the user can mend, told in one clear line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """A mistake in what the user gave (option, file, study): one clear line, without a traceback, exit code 2."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message as one line: line breaks in it (from a file's cell, say) become blanks."""
+        super().__init__(" ".join(str(message).splitlines()))
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """Return the end of an error line: the nearest choice, if one is near, and all valid choices, sorted.
+
+    Upper and lower case are not told apart when looking for the nearest.
+
+    >>> did_you_mean("irsi", ["tanh", "iris", "gelu"])
+    "; did you mean 'iris'? valid: gelu, iris, tanh"
+    >>> did_you_mean("42", ["tanh", "iris", "gelu"])
+    '; valid: gelu, iris, tanh'
+    """
+    valid = sorted(set(choices))
+    if not valid:
+        return "; there is nothing to choose from"
+    by_folded = {choice.casefold(): choice for choice in reversed(valid)}
+    near = difflib.get_close_matches(str(value).casefold(), list(by_folded), n=1)
+    hint = f"; did you mean {by_folded[near[0]]!r}?" if near else ";"
+    return f"{hint} valid: {', '.join(valid)}"

@@ -1,0 +1,148 @@
+"""What every task has: the forms of its data, metrics and baselines, and the class to derive from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notafluke.errors import UsageError
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a task's data.
+
+    inputs: float32 [samples, time, features], oldest step first; targets: float32 [samples, outputs], as the network
+    is to give them; index: a name for each sample (the date of its target, say), or None.
+    """
+
+    inputs: Float32
+    targets: Float32
+    index: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the parts do not fit together."""
+        if self.inputs.ndim != 3 or self.targets.ndim != 2:
+            raise ValueError(f"a split needs 3 and 2 axes, not {self.inputs.shape} and {self.targets.shape}")
+        if self.inputs.dtype != np.float32 or self.targets.dtype != np.float32:
+            raise ValueError(f"a split needs float32, not {self.inputs.dtype} and {self.targets.dtype}")
+        if len(self.inputs) != len(self.targets) or (self.index is not None and len(self.index) != len(self.inputs)):
+            raise ValueError("inputs, targets and index of a split differ in their number of samples")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """The three parts of a task's data. A task may derive from this what its metrics need beyond the targets."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, the direction that is better, and its unit ("" where it has none)."""
+
+    name: str
+    direction: Literal["lower", "higher"]
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What one gets on the test split without learning; `trivial` when an arm that learned must beat it."""
+
+    name: str
+    metric: str
+    value: float
+    trivial: bool
+
+
+class Task(ABC):
+    """A data set with its split, features, metrics, directions and baselines.
+
+    The constructor of a task only stores its options; `check` judges them. Predictions are float32 [samples,
+    outputs], straight from the network. Metrics are computed in float64; where any prediction they rest on is not
+    finite, all of them are NaN.
+    """
+
+    primary_metric: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    """Every metric that `test_metrics` returns, the primary one first."""
+    varies_with_seed: ClassVar[bool]
+    """Whether `load` gives other data for another seed or replica."""
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """The number of features of a time step."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """The number of outputs of the network."""
+
+    @abstractmethod
+    def declaration(self) -> dict[str, str]:
+        """Say what the raw data are, for the run key: never a path, and nothing that differs between machines.
+
+        Raises UsageError when the data are not there.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise UsageError when the options or the data cannot be used; called before anything is written."""
+
+    @abstractmethod
+    def load(self, seed: int, replica: int) -> TaskData:
+        """Return the data of (seed, replica). Raises UsageError as `check` does."""
+
+    @abstractmethod
+    def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
+        """Return the metrics of the predictions for the validation split, the primary one among them."""
+
+    @abstractmethod
+    def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
+        """Return all metrics of the predictions for the test split.
+
+        The validation predictions of the same network are for decisions such as a threshold.
+        """
+
+    @abstractmethod
+    def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
+        """Return what one gets on the test split without learning."""
+
+
+def mean_squared_error(predictions: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Return the mean over all elements of (predictions - truth)^2 in float64.
+
+    NaN where a prediction is not finite; raises ValueError when the shapes differ (never broadcasts).
+    """
+    require_shape(predictions, truth.shape)
+    if not all_finite(predictions):
+        return float("nan")
+    return float(np.mean(np.square(predictions.astype(np.float64) - truth.astype(np.float64))))
+
+
+def all_finite(*arrays: NDArray[np.floating]) -> bool:
+    """Return whether no element of the arrays is NaN or infinite."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def require_shape(predictions: NDArray[np.floating], shape: tuple[int, ...]) -> None:
+    """Raise ValueError when the predictions do not have this shape: a fault of the program, not of the user."""
+    if predictions.shape != shape:
+        raise ValueError(f"predictions of shape {predictions.shape} for targets of shape {shape}")
+
+
+def require_whole(name: str, value: object, minimum: int) -> None:
+    """Raise UsageError, naming the option, when its value is not a whole number of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise UsageError(f"task.{name}={value!r}: it must be a whole number of at least {minimum}")
