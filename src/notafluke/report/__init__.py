@@ -1,0 +1,1 @@
+"""What a person reads of a study: tables, figures and the terminal; nothing here decides anything."""

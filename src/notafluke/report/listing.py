@@ -1,0 +1,90 @@
+"""What there is, in the terminal: a study's plan, the components, the studies, the place of the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from notafluke.configuration import conf_folder, groups, options, read_yaml
+from notafluke.plan import Plan
+from notafluke.report.terminal import verdict_table
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to the terminal; where the output is no terminal, as plain text without breaking lines."""
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, 100))
+    for part in parts:
+        console.print(part)
+
+
+def simple_table(*headings: str) -> Table:
+    """An empty table in the house style."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """The cells of a study with the number of runs recorded of those planned."""
+    table = simple_table("task", "arm", "recorded", "folder")
+    seeds = plan.study.seeds
+    for task, arms in plan.cells.items():
+        for arm, cell in arms.items():
+            done = sum(cell.metrics_file(seed).is_file() for seed in seeds)
+            table.add_row(task, arm, f"{done} of {len(seeds)}", cell.folder)
+    missing = len(plan.missing())
+    total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train")
+    return Group(table, total, *(Text(f"warning: {warning}") for warning in plan.warnings))
+
+
+def component_table() -> RenderableType:
+    """Every option of every group, with description and source."""
+    conf = conf_folder()
+    parts: list[RenderableType] = []
+    for group in groups(conf):
+        table = simple_table("option", "description", "source")
+        table.columns[0].min_width = 13
+        for option in options(conf, group):
+            content = read_yaml(conf / group / f"{option}.yaml")
+            source = content.get("reference" if group == "task" else "source", "")
+            table.add_row(option, str(content.get("description", "")), str(source))
+        parts += [Text(group, style="bold"), table, Text()]
+    return Group(*parts)
+
+
+def study_table() -> RenderableType:
+    """Every study with its title."""
+    conf = conf_folder()
+    table = simple_table("study", "title")
+    for name in options(conf, "study"):
+        table.add_row(name, str(read_yaml(conf / "study" / f"{name}.yaml").get("title", "")))
+    return table
+
+
+def verdict_page(plan: Plan) -> RenderableType:
+    """The verdicts of a study, notes on how far they can be trusted, and where everything is."""
+    from notafluke.decision import judge, look_notes, registration_notes
+    from notafluke.tracking import tracking_uri
+
+    decisions, summary, *_ = judge(plan)
+    notes = [*registration_notes(plan), *look_notes(plan), *plan.warnings]
+    places = [
+        ("tables", plan.folder / "tables" / "significance.html"),
+        ("figure", plan.folder / "figures" / "forest.svg"),
+        ("runs", Path(plan.results) / "runs"),
+        ("MLflow", f"mlflow ui --backend-store-uri {tracking_uri(Path(plan.results))}   (or: make ui)"),
+    ]
+    return Group(
+        Text(plan.study.title, style="bold"),
+        Text(),
+        verdict_table(decisions, summary),
+        *(Text(note, style="yellow") for note in notes),
+        *(Text.assemble((f"{name:8}", "dim"), str(place)) for name, place in places),
+    )

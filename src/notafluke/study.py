@@ -1,0 +1,401 @@
+"""A study: tasks x treatments x seeds and the claims that it decides, read from ``conf/study/<name>.yaml``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from notafluke.configuration import (
+    compose_run,
+    flatten,
+    groups,
+    options,
+    override_text,
+    overrides_by_key,
+    read_yaml,
+    sweep_values,
+)
+from notafluke.errors import UsageError, did_you_mean
+
+Expectation = Literal["better", "worse", "equivalent", "not_worse"]
+Role = Literal["claim", "negative_control", "positive_control"]
+
+CONTROL = "control"
+BASELINE_PREFIX = "baseline:"
+TESTS = ("signed_rank", "paired_t", "sign_flip")
+CORRECTIONS = ("holm", "benjamini_hochberg")
+TUNES = ("none",)
+EXPECTATIONS = get_args(Expectation)
+ROLES = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Sesoi:
+    """Smallest effect size of interest: in metric units, or relative to the mean of the comparison's control."""
+
+    value: float
+    relative: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that the study decides, task by task.
+
+    ``treatment`` and ``control`` are arm names (``control`` for the study's own control, otherwise its changes, for
+    example ``activation=iris``); ``control`` may also be ``baseline:<name>``. ``metric`` is None for each task's
+    primary metric.
+    """
+
+    id: str
+    sentence: str
+    treatment: str
+    control: str
+    tasks: tuple[str, ...]
+    metric: str | None
+    sesoi: Mapping[str, Sesoi]
+    expects: Expectation
+    role: Role
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A control or treatment on one task: its name and all overrides that make it, by key."""
+
+    name: str
+    overrides: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved study: what is trained and what is decided, command-line overrides included.
+
+    ``name`` is its folder below ``results/``: the file's name, with ``+<hash8>`` when overridden. ``arms`` are the
+    arms of each task, the control first.
+    """
+
+    name: str
+    title: str
+    alpha: float
+    test: str
+    correction: str
+    tune: str
+    seeds: tuple[int, ...]
+    arms: Mapping[str, tuple[Arm, ...]]
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def from_text_tree(cls, name: str, tree: Mapping[str, Any]) -> Study:
+        """The study of ``as_text_tree``."""
+        claims = tuple(
+            Claim(
+                **{
+                    **claim,
+                    "id": claim_id,
+                    "tasks": tuple(claim["tasks"]),
+                    "sesoi": {task: Sesoi(**value) for task, value in claim["sesoi"].items()},
+                }
+            )
+            for claim_id, claim in tree["claims"].items()
+        )
+        arms = {
+            task: tuple(Arm(arm, overrides) for arm, overrides in own.items()) for task, own in tree["arms"].items()
+        }
+        return cls(**{**tree, "name": name, "seeds": tuple(tree["seeds"]), "arms": arms, "claims": claims})
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the resolved text, without the name."""
+        return hashlib.sha256(json.dumps(self.as_text_tree(), sort_keys=True).encode()).hexdigest()
+
+    def as_text_tree(self) -> dict[str, Any]:
+        """The study as plain mappings, lists and scalars, to be stored and compared."""
+        tree = asdict(self)
+        del tree["name"]
+        tree["seeds"] = list(self.seeds)
+        tree["arms"] = {task: {arm.name: dict(arm.overrides) for arm in arms} for task, arms in self.arms.items()}
+        tree["claims"] = {
+            claim["id"]: {key: value for key, value in claim.items() if key != "id"} for claim in tree["claims"]
+        }
+        return json.loads(json.dumps(tree))  # type: ignore[no-any-return]
+
+
+def study_names(conf: Path) -> list[str]:
+    """Names of the studies in ``conf/study``."""
+    return options(conf, "study")
+
+
+def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[Study, list[str]]:
+    """A study with the user's overrides applied, and warnings about what they took out of it.
+
+    A key that the study sweeps gets the new values, ``seed`` and ``task`` included; another key with several values
+    becomes a sweep; another key with one value holds in every arm. Claims whose arms or tasks are gone are dropped
+    with a warning. Raises UsageError.
+    """
+    if name not in (valid := study_names(conf)):
+        raise UsageError(f"unknown study {name}{did_you_mean(name, valid)}")
+    draft = StudyDraft.read(conf, name)
+    original = draft.resolve(name, [])
+    if not overrides:
+        return original, []
+    draft.override(overrides_by_key(overrides), groups(conf))
+    warnings: list[str] = []
+    study = draft.resolve(name, warnings, droppable={claim.id for claim in original.claims})
+    if study.digest == original.digest:
+        return original, []
+    return replace(study, name=f"{name}+{study.digest[:8]}"), warnings
+
+
+@dataclass
+class StudyDraft:
+    """A study file as written, before its sweeps are expanded."""
+
+    conf: Path
+    path: Path
+    title: str
+    alpha: Any
+    test: str
+    correction: str
+    tune: str
+    factorial: Any
+    control: dict[str, str]
+    tasks: dict[str, dict[str, str]]
+    sweep: dict[str, str]
+    claims: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, conf: Path, name: str) -> StudyDraft:
+        """Read and check a study file. Raises UsageError that names the file and the key."""
+        path = Path("conf") / "study" / f"{name}.yaml"
+        content = read_yaml(conf.parent / path)
+        keys = ["title", "alpha", "test", "correction", "tune", "factorial", "control", "tasks", "sweep", "claims"]
+        _require_keys(str(path), content, keys, required=["tasks", "sweep"])
+        draft = cls(
+            conf,
+            path,
+            str(content.get("title", path.stem)),
+            content.get("alpha", 0.05),
+            str(content.get("test", TESTS[0])),
+            str(content.get("correction", CORRECTIONS[0])),
+            str(content.get("tune", TUNES[0])),
+            content.get("factorial", False),
+            _overrides(f"{path}: control", content.get("control")),
+            _task_settings(path, content["tasks"]),
+            _overrides(f"{path}: sweep", content["sweep"]),
+            _sections(f"{path}: claims", content.get("claims")),
+        )
+        draft._check_scalars()
+        return draft
+
+    def _check_scalars(self) -> None:
+        if not isinstance(self.alpha, float) or not 0 < self.alpha < 1:
+            raise UsageError(f"{self.path}: alpha: {self.alpha!r} is not a number between 0 and 1, such as 0.05")
+        if not isinstance(self.factorial, bool):
+            raise UsageError(f"{self.path}: factorial: {self.factorial!r} is neither true nor false")
+        for key, value, valid in (
+            ("test", self.test, TESTS),
+            ("correction", self.correction, CORRECTIONS),
+            ("tune", self.tune, TUNES),
+        ):
+            if value not in valid:
+                raise UsageError(f"{self.path}: {key}: unknown {value!r}{did_you_mean(value, valid)}")
+
+    def override(self, overrides: Mapping[str, str], known_groups: Sequence[str]) -> None:
+        """Apply the user's overrides; they win over the settings of single tasks."""
+        for key, value in overrides.items():
+            if key == "task":
+                self.tasks = {task: self.tasks.get(task, {}) for task in sweep_values(key, value)}
+                continue
+            for settings in self.tasks.values():
+                settings.pop(key, None)
+            several = len(sweep_values(key, value)) > 1
+            if key in self.sweep or key == "seed" or several:
+                self.sweep[key] = value
+            else:
+                self.control[key] = value
+
+    def resolve(self, name: str, warnings: list[str], droppable: Collection[str] = ()) -> Study:
+        """Expand all sweeps. Claims in ``droppable`` whose arms are gone are left out with a warning."""
+        seeds = self._seeds()
+        arms = {task: tuple(self._arms(task, settings)) for task, settings in self.tasks.items()}
+        claims = []
+        for claim_id, section in self.claims.items():
+            claim = self._claim(claim_id, section)
+            gone = _missing_arm(claim, arms)
+            if not gone:
+                claims.append(claim)
+            elif claim_id in droppable:
+                kept = replace(claim, tasks=tuple(task for task in claim.tasks if not _missing_arm(claim, arms, task)))
+                reason = gone.partition(";")[0]
+                warnings.append(f"claim {claim_id}: {reason} under these overrides, so it is not decided there")
+                claims += [kept] if kept.tasks else []
+            else:
+                raise UsageError(f"{self.path}: claims.{claim_id}: {gone}")
+        study = Study(name, self.title, self.alpha, self.test, self.correction, self.tune, seeds, arms, tuple(claims))
+        if not any(len(own) > 1 for own in arms.values()) and not claims:
+            raise UsageError(
+                f"{self.path}: the sweep expands to the control alone: no treatment and no claim to decide"
+            )
+        return study
+
+    def _seeds(self) -> tuple[int, ...]:
+        texts = sweep_values("seed", self.sweep.get("seed", "range(0,10)"))
+        if bad := [text for text in texts if not text.isdecimal()]:
+            raise UsageError(f"{self.path}: seed: {bad[0]!r} is not a whole number of at least 0")
+        seeds = tuple(int(text) for text in texts)
+        if len(set(seeds)) < len(seeds):
+            raise UsageError(f"{self.path}: seed: {self.sweep['seed']!r} names a seed twice")
+        return seeds
+
+    def _arms(self, task: str, settings: Mapping[str, str]) -> Iterator[Arm]:
+        """The control and the treatments of one task; swept values that are the control's are the control."""
+        swept = {key: sweep_values(key, value) for key, value in self.sweep.items() if key != "seed"}
+        fixed = dict(self.control)
+        for key, value in settings.items():
+            values = sweep_values(key, value)
+            if len(values) > 1:
+                swept[key] = values
+            else:
+                fixed[key] = value
+                swept.pop(key, None)
+        for key, values in swept.items():
+            if duplicates := [value for value in values if values.count(value) > 1]:
+                raise UsageError(f"{self.path}: sweep {key}: duplicate treatment {duplicates[0]!r} on task {task}")
+        base = {"task": task, **fixed}
+        yield Arm(CONTROL, base)
+        current = current_values(self.conf, base)
+        alternatives = {key: [value for value in values if value != current.get(key)] for key, values in swept.items()}
+        if self.factorial:
+            keys = list(swept)
+            combinations = [
+                {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+                for values in product(*([None, *alternatives[key]] for key in keys))
+            ]
+        else:
+            combinations = [{key: value} for key, values in alternatives.items() for value in values]
+        for changes in combinations:
+            if changes:
+                yield Arm(arm_name(changes), {**base, **changes})
+
+    def _claim(self, claim_id: str, section: Mapping[str, Any]) -> Claim:
+        where = f"{self.path}: claims.{claim_id}"
+        keys = ["sentence", "treatment", "control", "tasks", "metric", "sesoi", "expects", "role"]
+        _require_keys(where, section, keys, required=["sentence", "treatment"])
+        tasks = section.get("tasks", list(self.tasks))
+        tasks = sweep_values("task", tasks) if isinstance(tasks, str) else tasks
+        expects, role = section.get("expects", "better"), section.get("role", "claim")
+        for key, value, valid in (("expects", expects, EXPECTATIONS), ("role", role, ROLES)):
+            if value not in valid:
+                raise UsageError(f"{where}.{key}: unknown {value!r}{did_you_mean(value, valid)}")
+        if role == "claim" and section.get("sesoi") is None:
+            raise UsageError(f"{where}.sesoi: a claim needs its smallest effect size of interest, such as 2% or 0.01")
+        control = str(section.get("control", CONTROL))
+        return Claim(
+            claim_id,
+            str(section["sentence"]),
+            _arm_reference(f"{where}.treatment", section["treatment"]),
+            control if control.startswith(BASELINE_PREFIX) else _arm_reference(f"{where}.control", control),
+            tuple(tasks),
+            section.get("metric"),
+            _sesoi(f"{where}.sesoi", section.get("sesoi"), tasks),
+            expects,
+            role,
+        )
+
+
+def current_values(conf: Path, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Every option and value of a composed run, as override texts by key."""
+    run = compose_run(conf, overrides)
+    return {key: override_text(value) for key, value in flatten(run.config).items()} | run.choices
+
+
+def arm_name(changes: Mapping[str, str]) -> str:
+    """The name of a treatment: what it changes, ``activation=iris,loss=mse`` with sorted keys."""
+    return ",".join(f"{key}={value}" for key, value in sorted(changes.items()))
+
+
+def _arm_reference(where: str, value: Any) -> str:
+    if value == CONTROL:
+        return CONTROL
+    changes = value if isinstance(value, dict) else None
+    if isinstance(value, str):
+        changes = overrides_by_key(value.replace(",", " ").split())
+    if not changes:
+        raise UsageError(f"{where}: {value!r} is neither 'control' nor changes such as activation=iris")
+    return arm_name({str(key): str(own) for key, own in changes.items()})
+
+
+def _missing_arm(claim: Claim, arms: Mapping[str, Sequence[Arm]], task: str | None = None) -> str:
+    """Which arm or task of a claim the study does not train; empty where it trains all."""
+    for own_task in claim.tasks if task is None else (task,):
+        if own_task not in arms:
+            return f"task {own_task} is not in the study{did_you_mean(own_task, arms)}"
+        trained = [arm.name for arm in arms[own_task]]
+        for arm in (claim.treatment, claim.control):
+            if arm not in trained and not arm.startswith(BASELINE_PREFIX):
+                return f"{arm} is not trained on {own_task}{did_you_mean(arm, trained)}"
+    return ""
+
+
+def _sesoi(where: str, value: Any, tasks: Sequence[str]) -> dict[str, Sesoi]:
+    if value is None:
+        return {}
+    by_task = value if isinstance(value, dict) else {task: value for task in tasks}
+    _require_keys(where, by_task, list(tasks), required=tasks)
+    return {task: _one_sesoi(where, by_task[task]) for task in tasks}
+
+
+def _one_sesoi(where: str, value: Any) -> Sesoi:
+    text = str(value).strip()
+    relative = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%")) / (100 if relative else 1)
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise UsageError(f"{where}: {value!r} is neither a positive number nor a percentage such as 2%")
+    return Sesoi(number, relative)
+
+
+def _task_settings(path: Path, value: Any) -> dict[str, dict[str, str]]:
+    """Tasks as ``stock,adding``, as a list, or as a mapping of each to its own overrides."""
+    if isinstance(value, str):
+        value = sweep_values("task", value)
+    if isinstance(value, list):
+        value = {task: None for task in value}
+    if not isinstance(value, dict) or not value:
+        raise UsageError(f"{path}: tasks: expected task names, such as stock,adding")
+    return {str(task): _overrides(f"{path}: tasks.{task}", own) for task, own in value.items()}
+
+
+def _overrides(where: str, value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: expected a mapping of keys to values, found {value!r}")
+    texts = [f"{key}={own if isinstance(own, str) else override_text(own)}" for key, own in value.items()]
+    found = overrides_by_key(texts)
+    for key in found:
+        if key == "task" or (key == "seed" and not where.endswith("sweep")) or key.startswith("execution."):
+            raise UsageError(f"{where}: the key {key!r} is not for here: tasks, sweep and the command line set it")
+    return found
+
+
+def _sections(where: str, value: Any) -> dict[str, dict[str, Any]]:
+    value = {} if value is None else value
+    if not isinstance(value, dict) or not all(isinstance(section, dict) for section in value.values()):
+        raise UsageError(f"{where}: expected a mapping of claim names to claims")
+    return {str(key): section for key, section in value.items()}
+
+
+def _require_keys(where: str, section: Mapping[str, Any], valid: Sequence[str], required: Collection[str]) -> None:
+    for key in section:
+        if key not in valid:
+            raise UsageError(f"{where}: unknown key {key!r}{did_you_mean(key, valid)}")
+    for key in required:
+        if key not in section:
+            raise UsageError(f"{where}: the key {key!r} is missing")

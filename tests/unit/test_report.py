@@ -1,0 +1,316 @@
+"""Tables, page, forest plot and terminal: complete, readable by machines and the same every time."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from notafluke import claims
+from notafluke.files import write_atomic
+from notafluke.report import figures, numbers, tables, terminal
+from notafluke.report.columns import COLUMNS
+from notafluke.report.style import VERDICT_STYLES
+from notafluke.study import Claim, Sesoi
+
+SEEDS = 10
+HOSTILE = "activation=<b>$x_2$|é&</b>"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@dataclass(frozen=True)
+class ToyStudy:
+    """What ``claims.decide`` reads of a study."""
+
+    claims: tuple[Claim, ...]
+    alpha: float = 0.05
+    test: str = "signed_rank"
+    correction: str = "holm"
+    tune: str = "none"
+    name: str = "toy"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A decided study with failures, an extreme seed, an absent run, controls and exploratory rows."""
+
+    scores: pd.DataFrame
+    baselines: pd.DataFrame
+    planned: pd.DataFrame
+    decisions: pd.DataFrame
+    summary: pd.DataFrame
+
+    def figure(self, title: str = "Toy") -> Figure:
+        """Return the forest plot."""
+        return figures.forest(self.decisions, self.scores, self.baselines, self.planned, title)
+
+    def write(self, folder: Path, **options: Any) -> tuple[Path, ...]:
+        """Write the tables."""
+        return tables.write_significance(
+            self.decisions, self.scores, self.summary, folder, "Toy <study>", ["changed after 3 runs"], **options
+        )
+
+
+def example(shuffle: int | None = None) -> Example:
+    rng = np.random.default_rng(3)
+    shifts = {"control": 0.0, "a=1": -0.05, HOSTILE: 0.0, "a=3": 0.01, "replica=1": 0.0, "model=rnn": 0.9, "b=1": 0.03}
+    scores, baselines, planned = [], [], []
+    for seed in range(SEEDS):
+        level = rng.normal(0.5, 0.05)
+        for arm, shift in shifts.items():
+            planned.append({"task": "toy", "arm": arm, "seed": seed})
+            value, outcome = level + shift + rng.normal(0, 0.01), "ok"
+            if arm == HOSTILE and seed == 4:
+                value += 30
+            if arm == "a=3" and seed in (2, 5):
+                value, outcome = math.nan, "diverged"
+            if arm == "b=1" and seed == 9:
+                continue
+            scores.append(
+                {
+                    "task": "toy",
+                    "arm": arm,
+                    "seed": seed,
+                    "metric": "mse",
+                    "value": value,
+                    "outcome": outcome,
+                    "direction": "lower",
+                    "unit": "",
+                    "primary": True,
+                    "run_key": f"{arm}-{seed}",
+                    "cell": f"results/runs/toy/{arm}",
+                    "parameters": 1234,
+                    "seconds": 1.5,
+                    "epochs": 5,
+                    "best_epoch": 3,
+                    "validation_score": 0.1,
+                }
+            )
+        key = {"task": "toy", "seed": seed, "metric": "mse"}
+        baselines.append(key | {"name": "mean", "value": 0.9, "trivial": True})
+    both = {"tasks": ("toy",), "metric": None, "sesoi": {"toy": Sesoi(0.04, False)}}
+    declared = (
+        Claim("one", "A helps", "a=1", "control", expects="better", role="claim", **both),  # type: ignore[arg-type]
+        Claim("two", "Iris & co. help", HOSTILE, "control", expects="better", role="claim", **both),  # type: ignore[arg-type]
+        Claim("three", "C does no harm", "a=3", "control", expects="not_worse", role="claim", **both),  # type: ignore[arg-type]
+        Claim("base", "It beats the mean", "control", "baseline:mean", expects="better", role="claim", **both),  # type: ignore[arg-type]
+        Claim("aa", "A/A", "replica=1", "control", expects="equivalent", role="negative_control", **both),  # type: ignore[arg-type]
+        Claim("lstm", "LSTM wins", "control", "model=rnn", expects="better", role="positive_control", **both),  # type: ignore[arg-type]
+    )
+    frames = [pd.DataFrame(scores), pd.DataFrame(baselines), pd.DataFrame(planned)]
+    if shuffle is not None:
+        frames = [frame.sample(frac=1, random_state=shuffle) for frame in frames]
+    decisions = claims.decide(ToyStudy(declared), *frames)
+    return Example(frames[0], frames[1], frames[2], decisions, claims.summarise(decisions))
+
+
+@pytest.fixture(scope="module")
+def toy() -> Example:
+    return example()
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def test_csv_holds_every_column_in_full_precision(toy: Example, tmp_path: Path) -> None:
+    paths = {path.name: path for path in toy.write(tmp_path)}
+    assert set(paths) == {"significance.csv", "significance.md", "significance.html", "scores.csv"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(paths)
+    text = paths["significance.csv"].read_bytes()
+    assert b"\r" not in text
+    back = pd.read_csv(io.BytesIO(text))
+    assert list(back.columns) == list(COLUMNS)
+    for column in ("delta", "p_value", "p_holm", "mde80", "control_mean"):
+        assert back[column].tolist() == pytest.approx(toy.decisions[column].tolist(), rel=0, abs=0, nan_ok=True)
+    scores = pd.read_csv(paths["scores.csv"])
+    assert len(scores) == len(toy.scores)
+    assert set(scores["run_key"]) == set(toy.scores["run_key"])
+
+
+def test_no_nan_and_no_zero_p_where_the_rules_give_a_value(toy: Example) -> None:
+    decided = toy.decisions[toy.decisions["verdict"] != "incomplete"]
+    assert set(toy.decisions["verdict"]) >= {"better", "equivalent", "incomplete"}
+    always = ["control_mean", "treatment_mean", "delta", "delta_low", "delta_high", "d_z", "rank_biserial", "p_better"]
+    for column in [*always, "p_value", "p_holm", "mde80"]:
+        assert decided[column].notna().all(), column
+    assert (decided["p_value"] >= 2 / 2**SEEDS).all()
+    assert (decided["p_holm"] >= decided["p_value"]).all()
+
+
+def test_files_are_the_same_bytes_whatever_the_order_of_the_rows(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path / "first")
+    figures.save(toy.figure(), tmp_path / "first", "forest")
+    again = example(shuffle=7)
+    again.write(tmp_path / "second")
+    figures.save(again.figure(), tmp_path / "second", "forest")
+    names = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert len(names) == 6
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+
+
+def test_markdown_is_aligned_and_escaped(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path)
+    text = (tmp_path / "significance.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    assert len(blocks) == 3
+    for block in blocks:
+        lines = block.splitlines()
+        assert len({len(line) for line in lines}) == 1
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert "nan" not in text.lower().replace("cannot", "")
+    assert "changed after 3 runs" in text
+    assert text.endswith("\n")
+
+
+def test_page_is_well_formed_self_contained_and_complete(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path)
+    text = (tmp_path / "significance.html").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
+    sources = [element.get("src") for element in root.iter() if element.get("src")]
+    assert sources == ["../figures/forest.svg"]
+    assert not [element for element in root.iter() if element.tag in ("script", "link", "iframe")]
+    assert "http" not in text
+    shown = " ".join("".join(root.itertext()).split())
+    for sentence in toy.summary["sentence"]:
+        assert numbers.typographic(sentence) in shown
+    for verdict in set(toy.decisions["verdict"]):
+        assert VERDICT_STYLES[verdict].meaning in shown
+    for word in (HOSTILE, "Toy <study>", "changed after 3 runs", "2 of 10 diverged", "Exploratory", "m = 4", *COLUMNS):
+        assert word in shown
+    assert "nan" not in shown.lower().replace("cannot", "").replace("nan of", "")
+
+
+def test_page_can_hold_the_figure(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path, forest_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert 'src="data:image/svg+xml;base64,' in (tmp_path / "significance.html").read_text(encoding="utf-8")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_atomic(tmp_path / "deep" / "a.txt", "old\n")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(path, "new\n")
+    assert path.read_text() == "old\n"
+    assert [item.name for item in path.parent.iterdir()] == ["a.txt"]
+
+
+# --- forest plot -------------------------------------------------------------------------------------------------
+
+
+def test_forest_shows_every_seed_and_every_text(toy: Example, tmp_path: Path) -> None:
+    svg, png = figures.save(toy.figure("Which ideas help?"), tmp_path, "forest")
+    root = ElementTree.parse(svg).getroot()
+    marks = [element.get("id", "") for element in root.iter(f"{SVG}g") if element.get("id", "").startswith("seed-")]
+    assert len(marks) == len(set(marks)) == int(toy.decisions["pairs_done"].sum())
+    texts = [" ".join("".join(element.itertext()).split()) for element in root.iter(f"{SVG}text")]
+    for expected in ("Which ideas help?", "toy", "← worse", "better →", "a=1", "negative control", "against model=rnn"):
+        assert expected in texts
+    assert any("2 of 10 diverged" in text for text in texts)
+    assert any("9 of 10 pairs" in text for text in texts)
+    assert "toy (positive control)" in texts
+    assert any(numbers.typographic("1 seed (-30") in text for text in texts)
+    assert HOSTILE in "".join(texts)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert b"<dc:date>" not in svg.read_bytes()
+
+
+def test_one_extreme_seed_does_not_set_the_scale(toy: Example) -> None:
+    first = toy.figure().axes[0]
+    low, high = first.get_xlim()
+    assert -0.2 < low < 0 < high < 0.2
+
+
+def test_forest_texts_do_not_overlap(toy: Example) -> None:
+    figure = toy.figure()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]
+    for axes in figure.axes:
+        shown = [label for label in axes.get_xticklabels() if label.get_text()]
+        boxes += [label.get_window_extent() for label in [*shown, axes.xaxis.label]]
+    width, height = figure.bbox.width, figure.bbox.height
+    for place, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.x1 <= width
+        assert box.y0 >= 0
+        assert box.y1 <= height
+        for other in boxes[:place]:
+            overlap_x = min(box.x1, other.x1) - max(box.x0, other.x0)
+            overlap_y = min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert overlap_x <= 0 or overlap_y <= 1.5
+
+
+def test_improvement_is_to_the_right_for_both_directions(toy: Example) -> None:
+    row = claims.records(toy.decisions)[0]
+    assert (row["direction"], row["verdict"]) == ("lower", "better")
+    pairs = claims.paired_scores(toy.scores, toy.baselines, toy.planned, toy.decisions)[0]
+    assert np.mean(pairs.improvements) > 0 > row["delta"]
+
+
+def test_every_verdict_has_its_own_marker_and_symbol() -> None:
+    assert set(VERDICT_STYLES) == set(claims.VERDICTS)
+    looks = [(style.marker, style.filled) for style in VERDICT_STYLES.values()]
+    assert len(set(looks)) == len({style.symbol for style in VERDICT_STYLES.values()}) == len(VERDICT_STYLES)
+
+
+def test_nothing_to_show(toy: Example, tmp_path: Path) -> None:
+    empty = claims.decide(ToyStudy(()), toy.scores, toy.baselines, toy.planned.iloc[:0])
+    none = Example(toy.scores, toy.baselines, toy.planned, empty, claims.summarise(empty))
+    none.write(tmp_path)
+    figures.save(none.figure(), tmp_path, "forest")
+    Console(file=io.StringIO()).print(terminal.verdict_table(none.decisions, none.summary))
+
+
+# --- terminal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_terminal_table_fits_and_is_plain_when_piped(toy: Example, width: int) -> None:
+    out = io.StringIO()
+    Console(file=out, width=width).print(terminal.verdict_table(toy.decisions, toy.summary))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= width
+    for word in ("Claims (confirmatory), m = 4", "Controls", "Exploratory", "incomplete", "9 of 10 pairs", "2 of 10"):
+        assert word in text
+    one_line = " ".join(text.split())
+    for sentence in toy.summary["sentence"]:
+        assert sentence.split(" (")[0] in one_line
+
+
+def test_terminal_colours_the_verdicts(toy: Example) -> None:
+    out = io.StringIO()
+    Console(file=out, width=100, force_terminal=True, color_system="standard").print(
+        terminal.verdict_table(toy.decisions, toy.summary)
+    )
+    assert "\x1b[1;32mbetter" in out.getvalue()
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def test_numbers_as_text() -> None:
+    assert numbers.p_text(5e-324) == "<0.0001"
+    assert numbers.p_equation("p", 0.04965) == "p = 0.0496"
+    assert numbers.interval_text(0.0, 0.0, 0.0) == "0.0 [0.0, 0.0]"
+    assert numbers.interval_text(-0.0004, -0.3, 0.3) == "0.00 [-0.30, +0.30]"
+    assert numbers.interval_text(123456.0, 120000.0, 126912.0, signed=False) == "1.235 [1.200, 1.269] e+05"
+    assert numbers.number(0.09999) == "0.100"
+    assert numbers.count(math.nan) == "-"
+    assert numbers.mean_sd_text(10.6, 0.0) == "10.6"
