@@ -1,0 +1,25 @@
+# What to run. The logic lives in src/notafluke: this file and workflow/rules only connect it.
+#   snakemake --cores all
+#   snakemake --cores all --config study=demo overrides="activation=tanh,iris seed=range(0,8)"
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "workflow/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/track.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/analyse.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.decide.output,
+        rules.synchronise_tracking.output,

@@ -1,0 +1,139 @@
+"""The `notafluke` command. Everything heavy is imported by the commands that need it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from notafluke.errors import UsageError
+
+DEBUG = "--debug"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"With {DEBUG} any command shows the traceback of an error. Start with: notafluke show demo",
+)
+track = typer.Typer(no_args_is_help=True, help="The view of the runs in MLflow.", rich_markup_mode=None)
+app.add_typer(track, name="track")
+
+StudyName = Annotated[str, typer.Argument(help="A study: the name of a file in conf/study, without .yaml.")]
+StudyOverrides = Annotated[
+    str, typer.Option("--overrides", help='Overrides of the study, "activation=tanh,iris seed=range(0,8)".')
+]
+
+
+@app.callback()
+def describe() -> None:
+    """Train ideas for recurrent networks against a control over many seeds, and say which claims hold.
+
+    A whole study: snakemake --cores all --config study=demo
+    """
+
+
+@app.command(epilog='Example: notafluke train task=stock activation=iris "seed=range(0,10)"')
+def train(
+    overrides: Annotated[list[str], typer.Argument(help="Overrides of conf/config.yaml; seed may name several.")],
+    study: Annotated[str, typer.Option(help="The study that the runs belong to, for MLflow and registration.")] = "",
+    study_overrides: Annotated[str, typer.Option(help="The overrides of that study.")] = "",
+    expect: Annotated[str, typer.Option(help="The folder that the plan gave to this cell.")] = "",
+) -> None:
+    """Train the runs of one cell that are not recorded yet, all seeds together."""
+    from notafluke.training.determinism import pin_environment
+
+    pin_environment()
+    from notafluke.tracking import SINGLE_RUNS
+    from notafluke.train import cell_of, train_cell
+
+    plan = _plan(study, study_overrides) if study else None
+    if expect and (folder := cell_of(overrides).folder) != expect:
+        raise UsageError(f"the code or the configuration of {expect} has changed (now {folder}): run snakemake again")
+    for record in train_cell(overrides, plan.study.name if plan else SINGLE_RUNS, plan):
+        values = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
+        typer.echo(f"seed {record.seed}: {record.outcome}  {values}{record.reason}")
+
+
+@app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)"')
+def plan(study: StudyName, overrides: StudyOverrides = "") -> None:
+    """Show the cells of a study, and how many of their runs are recorded already. Trains and writes nothing."""
+    from notafluke.report.listing import plan_table, show
+
+    show(plan_table(_plan(study, overrides)))
+
+
+@app.command(epilog="Example: notafluke decide demo")
+def decide(study: StudyName, overrides: StudyOverrides = "") -> None:
+    """Write the significance tables and figures of a study from its run records."""
+    from notafluke.decision import decide_study
+
+    for path in decide_study(_plan(study, overrides)):
+        typer.echo(str(path))
+
+
+@app.command(epilog="Example: notafluke show demo")
+def show(study: StudyName, overrides: StudyOverrides = "") -> None:
+    """Print the verdicts of a study, and where its tables, figures and runs are."""
+    from notafluke.report.listing import show as print_page
+    from notafluke.report.listing import verdict_page
+
+    print_page(verdict_page(_plan(study, overrides)))
+
+
+@app.command("list", epilog="Example: notafluke list components")
+def list_(what: Annotated[str, typer.Argument(help="components or studies")] = "components") -> None:
+    """List the options of every component, with description and source, or the studies."""
+    from notafluke.report.listing import component_table, show, study_table
+
+    tables = {"components": component_table, "studies": study_table}
+    if what not in tables:
+        from notafluke.errors import did_you_mean
+
+        raise UsageError(f"cannot list {what!r}{did_you_mean(what, tables)}")
+    show(tables[what]())
+
+
+@track.command("init", epilog="Example: notafluke track init")
+def track_init() -> None:
+    """Create the tracking database, once and before several processes write to it."""
+    from pathlib import Path
+
+    from notafluke.configuration import compose_run, conf_folder
+    from notafluke.tracking import connect, tracking_uri
+
+    results = Path(compose_run(conf_folder(), {}).config["execution"]["results"])
+    connect(results)
+    typer.echo(tracking_uri(results))
+
+
+@track.command("sync", epilog="Example: notafluke track sync demo")
+def track_sync(study: StudyName, overrides: StudyOverrides = "") -> None:
+    """Log every recorded run of a study that its MLflow experiment does not show yet."""
+    from notafluke.tracking import synchronise
+
+    typer.echo(f"{synchronise(_plan(study, overrides))} runs added")
+
+
+def _plan(study: str, overrides: str):  # type: ignore[no-untyped-def]
+    from notafluke.configuration import split_overrides
+    from notafluke.plan import load_plan
+
+    return load_plan(study, split_overrides(overrides))
+
+
+def main() -> None:
+    """Run the command line: a UsageError is one line and exit code 2."""
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        app(arguments, prog_name="notafluke")
+    except UsageError as error:
+        if DEBUG in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

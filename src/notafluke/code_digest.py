@@ -1,0 +1,211 @@
+"""Digest of the code that a run depends on: syntax trees of the definitions reached from given objects.
+
+A definition is a top-level function, class or assignment of a first-party module. Starting from the objects that a
+run names, every first-party name that a definition mentions is followed, across modules. Comments, docstrings and
+layout do not count, so that editing one activation changes the digest of its own runs only, and a comment that of none.
+Names are followed by their text: a local variable that shares the name of a top-level definition counts as a mention,
+which can only make the digest cover more than it must.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "notafluke"
+_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """What one source file defines: syntax trees by name, names bound by imports, and its other statements."""
+
+    name: str
+    path: Path
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, str] = field(default_factory=dict)
+    other_statements: list[ast.stmt] = field(default_factory=list)
+
+
+def code_digest(objects: Iterable[str]) -> str:
+    """sha256 over all definitions reached from dotted paths such as ``notafluke.nn.activations.iris``.
+
+    Modules count as first-party when they share their top-level package with one of the objects or are notafluke's
+    own. Raises LookupError for an object that no source file defines.
+    """
+    reached = reached_definitions(objects)
+    lines = sorted(f"{module}.{name} {_digest(nodes)}" for (module, name), nodes in reached.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[ast.stmt]]:
+    """Syntax trees of all definitions reached from the objects, by (module, name)."""
+    objects = list(objects)
+    first_party = {PACKAGE, *(path.partition(".")[0] for path in objects)}
+    reached: dict[tuple[str, str], list[ast.stmt]] = {}
+    waiting = [_locate(path) for path in objects]
+    seen = set()
+    while waiting:
+        module_name, name = waiting.pop()
+        if module_name.partition(".")[0] not in first_party or (module_name, name) in seen:
+            continue
+        seen.add((module_name, name))
+        nodes, mentions = _definition(module_name, name)
+        waiting += mentions
+        if nodes:
+            reached[module_name, name] = nodes
+    return reached
+
+
+@cache
+def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple[str, str]]]:
+    """Syntax trees that define a name, and the (module, name) candidates that these mention."""
+    module = read_module(module_name)
+    if module is None:
+        return [], []
+    if name == "*":
+        return module.other_statements, [(module_name, own) for own in module.definitions]
+    if name not in module.definitions:
+        return [], [_locate(module.imports[name], missing_ok=True)] if name in module.imports else []
+    nodes = module.definitions[name] + module.other_statements
+    return nodes, [found for node in nodes for found in _mentions(node, module)]
+
+
+def source_files(objects: Iterable[str]) -> set[Path]:
+    """The source files of all definitions reached from the objects."""
+    modules = (read_module(module) for module, _ in reached_definitions(objects))
+    return {module.path for module in modules if module is not None}
+
+
+@cache
+def read_module(name: str) -> Module | None:
+    """The parsed source of a module by its dotted name, without importing it; None where there is no source."""
+    path = find_source(name)
+    if path is None:
+        return None
+    module = Module(name, path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        _register(statement, module, package)
+    return module
+
+
+@cache
+def find_source(name: str) -> Path | None:
+    """The source file of a module by its dotted name, found without importing anything."""
+    search: Any = None
+    spec = None
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:length]), search)
+        if spec is None:
+            return None
+        search = spec.submodule_search_locations
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def _register(statement: ast.stmt, module: Module, package: str) -> None:
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        module.imports.update(_bound_by_import(statement, package))
+        return
+    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    if isinstance(statement, _DEFINITIONS):
+        names = {statement.name}
+    elif isinstance(statement, ast.If | ast.Try | ast.With):
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module.imports.update(_bound_by_import(node, package))
+            elif isinstance(node, _DEFINITIONS):
+                names.add(node.name)
+    for name in names:
+        module.definitions.setdefault(name, []).append(statement)
+    if not names and not _is_docstring(statement):
+        module.other_statements.append(statement)
+
+
+def _bound_by_import(statement: ast.Import | ast.ImportFrom, package: str) -> dict[str, str]:
+    if isinstance(statement, ast.Import):
+        return {
+            alias.asname or alias.name.partition(".")[0]: alias.name if alias.asname else alias.name.partition(".")[0]
+            for alias in statement.names
+        }
+    base = statement.module or ""
+    if statement.level:
+        parents = package.split(".")[: len(package.split(".")) - statement.level + 1]
+        base = ".".join([*parents, base] if base else parents)
+    return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in statement.names}
+
+
+def _locate(path: str, missing_ok: bool = False) -> tuple[str, str]:
+    """Split a dotted path into the module and the top-level name in it; ``*`` is the whole module."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        module = ".".join(parts[:length])
+        if find_source(module) is not None:
+            return module, parts[length] if length < len(parts) else "*"
+    if missing_ok:
+        return parts[0], "*"
+    raise LookupError(f"no source file defines {path}")
+
+
+def _mentions(node: ast.AST, module: Module) -> Iterator[tuple[str, str]]:
+    """First-party candidates (module, name) that a syntax tree mentions."""
+    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+    imports = dict(module.imports)
+    for child in ast.walk(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            imports.update(_bound_by_import(child, package))
+    inner_chains = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute):
+            chain = _attribute_chain(child)
+            inner_chains.add(id(child.value))
+            if chain and id(child) not in inner_chains and chain[0] in imports:
+                yield _locate(".".join([imports[chain[0]], *chain[1:]]), missing_ok=True)
+            elif chain and chain[0] in module.definitions:
+                yield module.name, chain[0]
+        elif isinstance(child, ast.Name) and id(child) not in inner_chains:
+            if child.id in imports:
+                yield _locate(imports[child.id], missing_ok=True)
+            elif child.id in module.definitions:
+                yield module.name, child.id
+
+
+def _attribute_chain(node: ast.expr) -> list[str]:
+    """``a.b.c`` as a list; empty where it does not start with a name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _digest(nodes: list[ast.stmt]) -> str:
+    return hashlib.sha256(json.dumps([_plain(node) for node in nodes]).encode()).hexdigest()
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested lists, without positions, docstrings and empty fields (which vary between Pythons)."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node if not (isinstance(item, ast.stmt) and _is_docstring(item))]
+    if isinstance(node, ast.AST):
+        fields = [(name, _plain(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *fields]
+    return node if isinstance(node, str | int) and not isinstance(node, bool) else repr(node)

@@ -1,0 +1,274 @@
+"""What a run is: its configuration, composed by Hydra from ``conf/`` and checked before Hydra sees it.
+
+Hydra's own errors are several lines long and name no valid choice, so overrides are parsed with Hydra's grammar and
+checked here first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.singleton import Singleton
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from notafluke.errors import UsageError, did_you_mean
+
+CONFIG_NAME = "config"
+NOT_PART_OF_A_RUN = ("execution", "seed", "hydra")
+MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size": 1, "execution.block_size": 1}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A composed configuration and the overrides that make it, in canonical form.
+
+    ``choices`` are the chosen options by group; ``changes`` the overrides that differ from ``conf/config.yaml``,
+    without seed and execution, sorted: composing them again gives the same configuration.
+    """
+
+    config: dict[str, Any]
+    choices: dict[str, str]
+    changes: dict[str, str]
+
+
+def conf_folder() -> Path:
+    """The absolute path of ``conf/`` below the working folder. Raises UsageError where there is none."""
+    folder = Path.cwd() / "conf"
+    if not (folder / f"{CONFIG_NAME}.yaml").is_file():
+        raise UsageError(f"no conf/{CONFIG_NAME}.yaml in {Path.cwd()}; run this in the folder of the repository")
+    return folder
+
+
+def groups(conf: Path) -> list[str]:
+    """Names of the groups of the defaults list, in its order."""
+    defaults = read_yaml(conf / f"{CONFIG_NAME}.yaml").get("defaults", [])
+    return [key for entry in defaults if isinstance(entry, dict) for key in entry]
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """Names of the options of a group."""
+    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a mapping. Raises UsageError, with the line, where it is not one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}")
+    return content
+
+
+def parse_override(text: str) -> Override:
+    """One override in Hydra's grammar. Raises UsageError where it does not parse."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise UsageError(f"cannot read override {text!r}: write key=value, for example activation=iris") from error
+
+
+def sweep_values(key: str, expression: Any) -> list[str]:
+    """Values of a sweep in Hydra's grammar (``tanh,iris``, ``range(0,10)``, a single value), as override strings.
+
+    Raises UsageError where it does not parse or expands to nothing.
+    """
+    text = str(expression)
+    try:
+        override = OverridesParser.create().parse_override(f"{key}={text}")
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [_value_text(override)]
+    except (HydraException, ValueError) as error:
+        raise UsageError(f"cannot read sweep {key}: {text!r}; examples: tanh,iris or range(0,10)") from error
+    if not values or values == [""]:
+        raise UsageError(f"sweep {key}: {text!r} expands to nothing; examples: tanh,iris or range(0,10)")
+    return values
+
+
+def _value_text(override: Override) -> str:
+    return str(override.get_value_element_as_str())
+
+
+def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
+    """Compose and check one run's configuration from overrides by key (without ``+`` or ``~``).
+
+    Raises UsageError for an unknown key, option or value.
+    """
+    known_groups = groups(conf)
+    chosen = {key: value for key, value in overrides.items() if key in known_groups}
+    for group, option in chosen.items():
+        if option not in (valid := options(conf, group)):
+            raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
+    with hydra_at(conf):
+        default_choices = _compose(conf, ())[1]
+        unchanged, choices = _compose(conf, tuple(chosen.items()))
+        for key, value in overrides.items():
+            if key not in chosen:
+                _check_value(key, value, unchanged, known_groups)
+        config, _ = _compose(conf, tuple(overrides.items()))
+    values_before, values = flatten(unchanged), flatten(config)
+    for key, minimum in MINIMUM.items():
+        _check_minimum(key, values.get(key), minimum)
+    changes = {group: choice for group, choice in choices.items() if choice != default_choices[group]}
+    changes |= {
+        key: override_text(value)
+        for key, value in values.items()
+        if value != values_before.get(key) and key.partition(".")[0] not in NOT_PART_OF_A_RUN
+    }
+    return RunConfig(config, choices, dict(sorted(changes.items())))
+
+
+@contextmanager
+def hydra_at(conf: Path) -> Iterator[None]:
+    """Hydra's compose API initialised at ``conf``; the state of a running Hydra program is put back afterwards."""
+    state = Singleton.get_state() if GlobalHydra.instance().is_initialized() else None
+    try:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+            yield
+    finally:
+        if state is not None:
+            Singleton.set_state(state)
+
+
+@lru_cache(maxsize=1024)
+def _compose(conf: Path, overrides: tuple[tuple[str, str], ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Resolved configuration and group choices, not to be changed; call inside ``hydra_at(conf)``."""
+    arguments = [f"{key}={value}" for key, value in overrides]
+    try:
+        config = compose(CONFIG_NAME, overrides=arguments, return_hydra_config=True)
+        choices = {str(key): str(value) for key, value in config.hydra.runtime.choices.items()}
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"cannot compose {' '.join(arguments) or CONFIG_NAME}: {reason}") from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}, {
+        key: value for key, value in choices.items() if not key.startswith("hydra/")
+    }
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by dotted key; lists are leaves."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _check_value(key: str, text: str, config: Mapping[str, Any], known_groups: Sequence[str]) -> None:
+    leaves = flatten(config)
+    settable = [leaf for leaf in leaves if not _is_internal(leaf)]
+    if key not in settable:
+        section = [leaf for leaf in settable if leaf.startswith(key.partition(".")[0] + ".")]
+        top = [*known_groups, *(leaf for leaf in settable if "." not in leaf)]
+        raise UsageError(f"unknown key {key}{did_you_mean(key, section if '.' in key and section else top)}")
+    override = parse_override(f"{key}={text}")
+    if override.is_sweep_override():
+        raise UsageError(f"{key}={text} is a sweep, but one value is needed here (several: -m, or a study)")
+    value, default = override.value(), leaves[key]
+    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    kind = type(default)
+    fits = (
+        kind not in expected
+        or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
+        or (kind is float and isinstance(value, int) and not isinstance(value, bool))
+        or (kind is str and not isinstance(value, list | dict))
+    )
+    if not fits:
+        raise UsageError(f"{key}={text}: expected {expected[kind]}, like the default {default}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{key}={text}: expected a finite number")
+
+
+def _is_internal(leaf: str) -> bool:
+    section, _, name = leaf.rpartition(".")
+    return name.startswith("_") or name in documentation_keys(section)
+
+
+def _check_minimum(key: str, value: Any, minimum: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise UsageError(f"{key}={value}: expected a whole number of at least {minimum}")
+
+
+def override_text(value: Any) -> str:
+    """A configuration value in Hydra's override grammar, so that it parses back to the same value."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        override = OverridesParser.create()
+        try:
+            if override.parse_override(f"key={value}").value() == value:
+                return value
+        except HydraException:
+            pass
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, list):
+        return "[" + ",".join(override_text(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def split_overrides(text: str) -> list[str]:
+    """Split ``a=b c=range(0, 8) d='e f'`` at blanks outside quotes, brackets and parentheses."""
+    parts: list[str] = []
+    current, depth, quote = "", 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+        if character.isspace() and not quote and depth <= 0:
+            parts.append(current)
+            current = ""
+        else:
+            current += character
+    return [part for part in [*parts, current] if part]
+
+
+def overrides_by_key(texts: Sequence[str]) -> dict[str, str]:
+    """Overrides as key to the text of the value; a later one of the same key wins. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"cannot read override {text!r}: write key=value, for example activation=iris")
+        if key[0] in "+~":
+            raise UsageError(f"cannot use override {text!r}: runs have fixed keys, so write {key.strip('+~')}=value")
+        parse_override(text)
+        found.pop(key, None)
+        found[key] = value
+    return found
+
+
+def documentation_keys(group: str) -> tuple[str, ...]:
+    """Keys of an option that only describe it; a task's ``source`` is an option of its own: where its data are."""
+    return ("description", "reference") if group == "task" else ("description", "source")
+
+
+def component_options(config: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """The section of a component without the keys that only describe it."""
+    return {key: value for key, value in config[group].items() if key not in documentation_keys(group)}

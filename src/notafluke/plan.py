@@ -1,0 +1,240 @@
+"""The plan of a study: its cells and runs with their keys and folders, known before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from notafluke import components
+from notafluke.code_digest import code_digest, source_files
+from notafluke.configuration import (
+    NOT_PART_OF_A_RUN,
+    RunConfig,
+    component_options,
+    compose_run,
+    conf_folder,
+    flatten,
+)
+from notafluke.errors import UsageError, did_you_mean
+from notafluke.files import write_atomic
+from notafluke.study import BASELINE_PREFIX, Claim, Study, load_study
+from notafluke.tasks.base import Task
+
+CACHE = Path(".snakemake") / "notafluke"
+ENGINE = (
+    "notafluke.components.build_recipe",
+    "notafluke.components.build_task",
+    "notafluke.training.engine.train_block",
+    "notafluke.training.determinism.ENVIRONMENT",
+    "notafluke.training.determinism.pin_torch",
+)
+PACKAGES = ("torch", "numpy", "hydra-core", "arch")
+PACKAGE_FOLDER = Path(__file__).parent
+LABEL_LENGTH = 80
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task x one treatment: what trains together. ``key`` hashes all that a run is, apart from its seed.
+
+    ``changes`` are the overrides against ``conf/config.yaml`` that make it, in canonical form; ``folder`` is
+    ``results/runs/<task>/<changes>-<first 8 of key>``.
+    """
+
+    task: str
+    changes: Mapping[str, str]
+    key: str
+    folder: str
+
+    def run_key(self, seed: int) -> str:
+        """sha256 that identifies the run of one seed."""
+        return hashlib.sha256(f"{self.key} seed={seed}".encode()).hexdigest()
+
+    def run_folder(self, seed: int) -> Path:
+        """Folder of the record of one seed's run."""
+        return Path(self.folder) / f"seed={seed}"
+
+    def metrics_file(self, seed: int) -> Path:
+        """The file that ends a run: written last."""
+        return self.run_folder(seed) / "metrics.json"
+
+    @property
+    def overrides(self) -> list[str]:
+        """The command-line overrides that make this cell."""
+        return [f"{key}={value}" for key, value in {"task": self.task, **self.changes}.items()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with the cell of each (task, arm), warnings about its overrides, and further files that it read."""
+
+    study: Study
+    results: str
+    cells: Mapping[str, Mapping[str, Cell]]
+    warnings: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @cached_property
+    def distinct_cells(self) -> list[Cell]:
+        """Every cell once, in study order."""
+        return list({cell.key: cell for arms in self.cells.values() for cell in arms.values()}.values())
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the study's tables and figures."""
+        return Path(self.results) / self.study.name
+
+    def metrics_files(self) -> list[str]:
+        """The files that all runs end with."""
+        return [str(cell.metrics_file(seed)) for cell in self.distinct_cells for seed in self.study.seeds]
+
+    def as_tree(self) -> dict[str, Any]:
+        """The plan as plain mappings, lists and scalars."""
+        return {
+            "name": self.study.name,
+            "study": self.study.as_text_tree(),
+            "results": self.results,
+            "cells": {task: {arm: asdict(cell) for arm, cell in arms.items()} for task, arms in self.cells.items()},
+            "warnings": list(self.warnings),
+            "files": list(self.files),
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Plan:
+        """The plan of ``as_tree``."""
+        cells = {task: {arm: Cell(**cell) for arm, cell in arms.items()} for task, arms in tree["cells"].items()}
+        study = Study.from_text_tree(tree["name"], tree["study"])
+        return cls(study, tree["results"], cells, tuple(tree["warnings"]), tuple(tree["files"]))
+
+    def missing(self) -> list[str]:
+        """Those of them that are not there yet."""
+        return [path for path in self.metrics_files() if not Path(path).is_file()]
+
+
+def make_cell(run: RunConfig) -> Cell:
+    """The cell of a composed configuration. Raises UsageError where its task's data cannot be used."""
+    content = {
+        group: component_options(run.config, group) if isinstance(section, dict) else section
+        for group, section in run.config.items()
+        if group not in NOT_PART_OF_A_RUN
+    }
+    declaration = components.build_task(run.config).declaration()
+    content["task"].pop("source", None)
+    key = _hash(
+        {
+            "config": content,
+            "data": declaration,
+            "code": code_digest([*ENGINE, *targets_of(run.config)]),
+            "torch": version("torch").partition("+")[0],
+            "numpy": version("numpy"),
+            "device": str(run.config["execution"]["device"]).partition(":")[0],
+        }
+    )
+    task = run.choices["task"]
+    changes = {name: value for name, value in run.changes.items() if name != "task"}
+    shown = dict(changes)
+    if "task.source" in shown:
+        shown["task.source"] = _hash(declaration)[:8]
+    label = ",".join(f"{name}={value}" for name, value in shown.items()) or "default"
+    slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
+    results = Path(run.config["execution"]["results"])
+    return Cell(task, changes, key, (results / "runs" / task / f"{slug}-{key[:8]}").as_posix())
+
+
+def targets_of(config: Mapping[str, Any]) -> list[str]:
+    """Dotted paths of the functions and classes that a configuration names."""
+    return [value for key, value in flatten(config).items() if key.endswith("._target_")]
+
+
+def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
+    """Expand a study into its plan and check all of it. Raises UsageError; writes nothing."""
+    conf = conf_folder()
+    study, warnings = load_study(conf, name, overrides)
+    cells: dict[str, dict[str, Cell]] = {}
+    tasks: dict[str, Task] = {}
+    results, files = "", set[str]()
+    for task, arms in study.arms.items():
+        cells[task] = {}
+        by_key: dict[str, str] = {}
+        for arm in arms:
+            run = compose_run(conf, arm.overrides)
+            components.check(run.config)
+            cell = make_cell(run)
+            if cell.key in by_key:
+                raise UsageError(
+                    f"study {name}: duplicate treatments on {task}: {by_key[cell.key]} and {arm.name} are the same run"
+                )
+            by_key[cell.key] = arm.name
+            cells[task][arm.name] = cell
+            tasks[task] = components.build_task(run.config)
+            results = run.config["execution"]["results"]
+            files |= {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
+            if Path(data := str(run.config["task"].get("source"))).is_file():
+                files.add(data)
+    for claim in study.claims:
+        for task in claim.tasks:
+            _check_metric(f"study {name}: claim {claim.id}", claim, tasks[task])
+    return Plan(study, results, cells, tuple(warnings), tuple(sorted(files)))
+
+
+def _check_metric(where: str, claim: Claim, task: Task) -> None:
+    """Raise UsageError where a task lacks the metric or the baseline of a claim."""
+    names = [metric.name for metric in task.metrics]
+    metric = claim.metric or task.primary_metric
+    if metric not in names:
+        raise UsageError(f"{where}: unknown metric {metric!r}{did_you_mean(metric, names)}")
+    if claim.control.startswith(BASELINE_PREFIX):
+        baselines = [own.name for own in task.baselines(task.load(0, 0)) if own.metric == metric]
+        wanted = claim.control.removeprefix(BASELINE_PREFIX)
+        if wanted not in baselines:
+            raise UsageError(f"{where}: no baseline {wanted!r} for {metric}{did_you_mean(wanted, baselines)}")
+
+
+def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of a study, from the cache below ``.snakemake/`` while nothing that it depends on has changed.
+
+    The cache is what makes reading the Snakefile cheap. Raises UsageError as ``make_plan`` does.
+    """
+    conf = conf_folder()
+    files = sorted([*conf.rglob("*.yaml"), *PACKAGE_FOLDER.rglob("*.py")])
+    stamp = [
+        str(conf),
+        str(PACKAGE_FOLDER),
+        name,
+        *overrides,
+        *(f"{package} {version(package)}" for package in PACKAGES),
+    ]
+    cache = CACHE / f"plan-{_hash([stamp, [(str(path), _file_digest(path)) for path in files]])[:32]}.json"
+    cached = _read_cache(cache)
+    if cached is not None:
+        return cached
+    plan = make_plan(name, overrides)
+    digests = {name: _file_digest(Path(name)) for name in plan.files}
+    write_atomic(cache, json.dumps({"plan": plan.as_tree(), "digests": digests}))
+    return plan
+
+
+def _read_cache(path: Path) -> Plan | None:
+    """A cached plan whose further files are unchanged; None where it is missing, damaged or stale."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if all(_file_digest(Path(name)) == digest for name, digest in tree["digests"].items()):
+            return Plan.from_tree(tree["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,109 @@
+"""Run records: the files below ``results/runs/`` that are the truth about every run.
+
+A run's folder holds ``config.yaml`` (resolved configuration), ``history.csv`` (one line an epoch),
+``predictions.npz`` (test predictions of the best epoch, with their index) and, written last, ``metrics.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from notafluke.files import write_atomic
+
+OUTCOMES = ("ok", "diverged", "crashed", "timeout")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of one ``metrics.json``.
+
+    ``metrics`` are test metrics of the best validation epoch, empty unless the outcome is ``ok``; ``validation`` the
+    validation metrics of that epoch; ``seconds`` the run's share of its block's wall time; ``weight_digest`` sha256
+    of the weights after the last epoch.
+    """
+
+    run_key: str
+    cell_key: str
+    task: str
+    changes: Mapping[str, str]
+    seed: int
+    outcome: str
+    reason: str
+    last_epoch: int
+    best_epoch: int
+    primary_metric: str
+    directions: Mapping[str, str]
+    units: Mapping[str, str]
+    metrics: Mapping[str, float]
+    validation: Mapping[str, float]
+    baselines: Sequence[Mapping[str, Any]]
+    parameters: int
+    seconds: float
+    weight_digest: str
+    provenance: Mapping[str, Any]
+
+
+def write_record(
+    folder: Path,
+    record: RunRecord,
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    predictions: np.ndarray | None,
+    index: Sequence[str] | None,
+) -> None:
+    """Write a run's files, ``metrics.json`` last, so that a run that has one is whole."""
+    metrics_file = folder / "metrics.json"
+    metrics_file.unlink(missing_ok=True)
+    write_atomic(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    write_atomic(folder / "history.csv", history_text(history))
+    if predictions is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, predictions=predictions, index=np.array(index if index is not None else []))
+        write_atomic(folder / "predictions.npz", buffer.getvalue())
+    else:
+        (folder / "predictions.npz").unlink(missing_ok=True)
+    write_atomic(metrics_file, json.dumps(finite(asdict(record)), indent=1, allow_nan=False) + "\n")
+
+
+def history_text(history: Sequence[Mapping[str, float]]) -> str:
+    """CSV with the column ``epoch`` and one for each metric."""
+    buffer = io.StringIO()
+    names = list(history[0]) if history else []
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    for epoch, values in enumerate(history):
+        writer.writerow([epoch, *(repr(float(values[name])) for name in names)])
+    return buffer.getvalue()
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record in a run's folder; None where it is missing or not a whole record."""
+    try:
+        return RunRecord(**json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Metrics by epoch, as written by ``write_record``."""
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items() if name != "epoch"} for row in csv.DictReader(file)]
+
+
+def finite(content: Any) -> Any:
+    """The same with None for numbers that JSON does not have."""
+    if isinstance(content, Mapping):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,0 +1,89 @@
+"""Run records of a study as tidy tables of scores: the only thing that the statistics see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from notafluke.plan import Cell, Plan
+from notafluke.records import RunRecord, read_record
+
+SCORE_COLUMNS = (
+    "task",
+    "arm",
+    "seed",
+    "metric",
+    "value",
+    "outcome",
+    "direction",
+    "unit",
+    "primary",
+    "run_key",
+    "cell",
+    "parameters",
+    "seconds",
+    "epochs",
+    "best_epoch",
+    "validation_score",
+)
+BASELINE_COLUMNS = ("task", "seed", "name", "metric", "value", "trivial")
+
+
+def planned_runs(plan: Plan) -> pd.DataFrame:
+    """One row for each planned run: ``task, arm, seed``."""
+    rows = [
+        {"task": task, "arm": arm, "seed": seed}
+        for task, arms in plan.cells.items()
+        for arm in arms
+        for seed in plan.study.seeds
+    ]
+    return pd.DataFrame(rows, columns=["task", "arm", "seed"])
+
+
+def collect(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and baselines of every recorded run.
+
+    Scores (SCORE_COLUMNS) have one row for each (task, arm, seed, metric); the value of a run that did not end well
+    is NaN. Baselines (BASELINE_COLUMNS) come from the first arm of the task that has a record of the seed. Records
+    under another run key are not counted.
+    """
+    scores: list[dict[str, Any]] = []
+    baselines: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for task, arms in plan.cells.items():
+        for arm, cell in arms.items():
+            for seed in plan.study.seeds:
+                record = read_record(cell.run_folder(seed))
+                if record is None or record.run_key != cell.run_key(seed):
+                    continue
+                scores += _score_rows(task, arm, cell, record)
+                for baseline in record.baselines:
+                    baselines.setdefault((task, seed, baseline["name"]), {"task": task, "seed": seed, **baseline})
+    return (
+        pd.DataFrame(scores, columns=list(SCORE_COLUMNS)),
+        pd.DataFrame(list(baselines.values()), columns=list(BASELINE_COLUMNS)),
+    )
+
+
+def _score_rows(task: str, arm: str, cell: Cell, record: RunRecord) -> Iterator[dict[str, Any]]:
+    for metric, direction in record.directions.items():
+        value = record.metrics.get(metric)
+        yield {
+            "task": task,
+            "arm": arm,
+            "seed": record.seed,
+            "metric": metric,
+            "value": float("nan") if value is None else value,
+            "outcome": record.outcome,
+            "direction": direction,
+            "unit": record.units[metric],
+            "primary": metric == record.primary_metric,
+            "run_key": record.run_key,
+            "cell": cell.folder,
+            "parameters": record.parameters,
+            "seconds": record.seconds,
+            "epochs": record.last_epoch + 1,
+            "best_epoch": record.best_epoch,
+            "validation_score": record.validation.get(record.primary_metric, float("nan")),
+        }

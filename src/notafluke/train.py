@@ -1,0 +1,252 @@
+"""Training of the runs of one cell, and the plain Hydra program ``python -m notafluke.train``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from notafluke import components
+from notafluke.configuration import RunConfig, compose_run, conf_folder, overrides_by_key, sweep_values
+from notafluke.errors import UsageError
+from notafluke.plan import Cell, Plan, make_cell
+from notafluke.provenance import provenance
+from notafluke.records import RunRecord, read_record, write_record
+from notafluke.tasks.base import Task
+from notafluke.training.determinism import pin_environment
+
+if TYPE_CHECKING:
+    from notafluke.tracking import LiveLog
+    from notafluke.training.engine import SeedResult
+
+log = logging.getLogger(__name__)
+
+
+def requested_seeds(overrides: Mapping[str, str]) -> list[int]:
+    """Seeds of ``seed=3`` or ``seed=range(0,10)``; 0 without one. Raises UsageError."""
+    texts = sweep_values("seed", overrides.get("seed", "0"))
+    if bad := [text for text in texts if not text.isdecimal()]:
+        raise UsageError(f"seed={bad[0]}: expected a whole number of at least 0")
+    return sorted({int(text) for text in texts})
+
+
+def cell_of(overrides: Sequence[str]) -> Cell:
+    """The cell that overrides name; ``seed`` may name several. Raises UsageError."""
+    by_key = overrides_by_key(overrides)
+    return make_cell(compose_run(conf_folder(), {**by_key, "seed": str(requested_seeds(by_key)[0])}))
+
+
+def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = None) -> list[RunRecord]:
+    """Train the runs of one cell that are not recorded yet and return the records of all that were asked for.
+
+    ``overrides`` may hold several seeds (``seed=range(0,10)``). With ``plan``, its study is registered before
+    anything trains. Raises UsageError before anything is written.
+    """
+    by_key = overrides_by_key(overrides)
+    seeds = requested_seeds(by_key)
+    run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
+    components.check(run.config)
+    cell = make_cell(run)
+    execution = run.config["execution"]
+    missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
+    if missing:
+        if plan is not None:
+            register(plan)
+        CellTraining(run, cell, experiment).train(missing)
+    else:
+        log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
+    return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
+
+
+def recorded(cell: Cell, seed: int) -> RunRecord | None:
+    """The record of a run, if it is whole and of this very run key."""
+    record = read_record(cell.run_folder(seed))
+    return record if record is not None and record.run_key == cell.run_key(seed) else None
+
+
+def register(plan: Plan) -> None:
+    """Store the resolved study at the first start of training under its name; a later start leaves it alone."""
+    path = plan.folder / "registered.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "registered": datetime.now(UTC).isoformat(timespec="seconds"),
+        "digest": plan.study.digest,
+        "runs_recorded_before": len(plan.metrics_files()) - len(plan.missing()),
+        "study": plan.study.as_text_tree(),
+    }
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+    except FileExistsError:
+        pass
+
+
+class CellTraining:
+    """Trains seeds of one cell, block by block, and records each run."""
+
+    def __init__(self, run: RunConfig, cell: Cell, experiment: str) -> None:
+        from notafluke.tracking import LiveLog
+
+        self.run, self.cell = run, cell
+        self.task: Task = components.build_task(run.config)
+        self.recipe = components.build_recipe(run.config)
+        self.provenance = provenance()
+        execution = run.config["execution"]
+        self.device, self.block_size = str(execution["device"]), execution["block_size"]
+        self.live = LiveLog(experiment, Path(execution["results"]), cell, run.config) if execution["tracking"] else None
+
+    def train(self, seeds: Sequence[int]) -> None:
+        """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""
+        records = []
+        try:
+            for start in range(0, len(seeds), self.block_size):
+                block = seeds[start : start + self.block_size]
+                try:
+                    records += self._train_block(block)
+                except Exception:
+                    log.warning("%s: the block of seeds %s failed; each is tried alone", self.cell.folder, list(block))
+                    log.warning("%s", traceback.format_exc())
+                    records += [record for seed in block for record in self._train_alone(seed)]
+        except BaseException:
+            if self.live:
+                self.live.abandon()
+            raise
+        if self.live:
+            self.live.finish_cell(records)
+
+    def _train_alone(self, seed: int) -> list[RunRecord]:
+        from notafluke.training.engine import SeedResult
+
+        began = time.monotonic()
+        try:
+            return self._train_block([seed])
+        except Exception as error:
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            result = SeedResult(seed, 0, outcome="crashed", reason=reason)
+            return [self._record(result, time.monotonic() - began)]
+
+    def _train_block(self, seeds: Sequence[int]) -> list[RunRecord]:
+        from notafluke.training.engine import train_block
+
+        log.info("%s: training seeds %s", self.cell.folder, ", ".join(map(str, seeds)))
+        if self.live:
+            self.live.start(seeds)
+        began = time.monotonic()
+        observer = Progress(self.recipe.max_epochs, self.task.primary_metric, self.live, sys.stderr.isatty())
+        results = train_block(
+            self.recipe,
+            self.task,
+            seeds,
+            self.run.config["replica"],
+            observer=observer,
+            device=self.device,
+            progress_bar=sys.stderr.isatty(),
+        )
+        seconds = (time.monotonic() - began) / len(seeds)
+        log.info("%s: %.1f s a seed", self.cell.folder, seconds)
+        return [self._record(result, seconds) for result in results]
+
+    def _record(self, result: SeedResult, seconds: float) -> RunRecord:
+        data = self.task.load(result.seed, self.run.config["replica"])
+        record = RunRecord(
+            run_key=self.cell.run_key(result.seed),
+            cell_key=self.cell.key,
+            task=self.cell.task,
+            changes=dict(self.cell.changes),
+            seed=result.seed,
+            outcome=result.outcome,
+            reason=result.reason,
+            last_epoch=result.last_epoch,
+            best_epoch=result.best_epoch,
+            primary_metric=self.task.primary_metric,
+            directions={metric.name: metric.direction for metric in self.task.metrics},
+            units={metric.name: metric.unit for metric in self.task.metrics},
+            metrics=result.test_metrics,
+            validation=result.validation_metrics,
+            baselines=[asdict(baseline) for baseline in self.task.baselines(data)],
+            parameters=result.parameters,
+            seconds=round(seconds, 3),
+            weight_digest=result.weight_digest,
+            provenance=self.provenance,
+        )
+        config = {**self.run.config, "seed": result.seed}
+        folder = self.cell.run_folder(result.seed)
+        write_record(folder, record, config, result.history, result.predictions, data.test.index)
+        if self.live:
+            self.live.finish(record)
+        return record
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Tells the live log about every epoch and, where there is no progress bar, the reader of the output."""
+
+    epochs: int
+    metric: str
+    live: LiveLog | None
+    has_bar: bool
+
+    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
+        """See training.engine.Observer."""
+        if self.live:
+            self.live.epoch_finished(epoch, metrics)
+        if not self.has_bar and metrics:
+            values = sorted(own[self.metric] for own in metrics.values())
+            log.info(
+                "epoch %d of %d: %d seeds, validation %s %.4g to %.4g",
+                epoch + 1,
+                self.epochs,
+                len(values),
+                self.metric,
+                values[0],
+                values[-1],
+            )
+
+
+def check_hydra_arguments(arguments: Sequence[str]) -> None:
+    """Check the overrides of a Hydra command line, sweeps value by value. Raises UsageError."""
+    plain = [text for text in arguments if not text.startswith("-") and not text.lstrip("+~").startswith("hydra")]
+    by_key = overrides_by_key(plain)
+    multirun = "-m" in arguments or "--multirun" in arguments
+    first = {key: sweep_values(key, value)[0] if multirun else value for key, value in by_key.items()}
+    for key, value in first.items():
+        for one in sweep_values(key, by_key[key]) if multirun else [value]:
+            components.check(compose_run(conf_folder(), {**first, key: one}).config)
+
+
+def main() -> None:
+    """``python -m notafluke.train``: a plain Hydra program, with ``-m``, ``--cfg job`` and the rest of Hydra's flags.
+
+    Trains the run of the composed configuration under its key, unless it is recorded already.
+    """
+    pin_environment()
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from notafluke.tracking import SINGLE_RUNS
+
+    def task_function(_: Any) -> None:
+        overrides = list(HydraConfig.get().overrides.task)
+        for record in train_cell(overrides, SINGLE_RUNS):
+            print(json.dumps({"run_key": record.run_key, "outcome": record.outcome, **record.metrics}))
+
+    try:
+        conf = conf_folder()
+        check_hydra_arguments(sys.argv[1:])
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task_function)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training: the seed-batched engine, gradient rules, optimizers and determinism."""

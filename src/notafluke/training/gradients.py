@@ -1,0 +1,56 @@
+"""Gradient rules: functions of the gradients of all parameters of one model, by name.
+
+The norm is the global norm of one model, so each seed of a block has its own; Lightning's own clipping would take the
+norm of the whole block. A gradient of norm zero is left as it is. A gradient that is not finite is left as it is too:
+it makes the weights non-finite, and the engine records the seed as diverged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Gradients = Mapping[str, Tensor]
+
+
+def global_norm(gradients: Gradients) -> Tensor:
+    """Euclidean norm (scalar) over all parameters of one model."""
+    return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+
+
+def scaled(gradients: Gradients, factor: Tensor) -> dict[str, Tensor]:
+    """All gradients times one factor."""
+    return {name: gradient * factor for name, gradient in gradients.items()}
+
+
+def require_positive(name: str, value: float) -> None:
+    """Raise ValueError unless the value is positive."""
+    if not value > 0:
+        raise ValueError(f"{name}={value}: expected a number above 0")
+
+
+def none(gradients: Gradients) -> Gradients:
+    """Leave the gradients as they are."""
+    return gradients
+
+
+def clip_norm(gradients: Gradients, max_norm: float) -> Gradients:
+    """Scale the gradients down to a global norm of ``max_norm`` where they exceed it (Pascanu et al. 2013).
+
+    Raises ValueError unless ``max_norm`` is positive.
+    """
+    require_positive("max_norm", max_norm)
+    norm = global_norm(gradients)
+    return scaled(gradients, torch.where(norm > max_norm, max_norm / norm, torch.ones_like(norm)))
+
+
+def scale_norm(gradients: Gradients, coefficient: float) -> Gradients:
+    """Scale the gradients always to a global norm of ``coefficient``: ``g <- c * g / ||g||`` (research log).
+
+    Raises ValueError unless ``coefficient`` is positive.
+    """
+    require_positive("coefficient", coefficient)
+    norm = global_norm(gradients)
+    return scaled(gradients, torch.where(norm > 0, coefficient / norm, torch.ones_like(norm)))
