@@ -9,9 +9,11 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# What a user may set: make run STUDY=demo CORES=2 ARGS="--keep-going"; make test PYTEST_ARGS="-n 2 -k stats"
+# What a user may set: make run STUDY=demo OVERRIDES="seed=range(0,12)" CORES=2 ARGS="--keep-going";
+# make test PYTEST_ARGS="-n 2 -k stats"
 PYTHON ?= python3
 STUDY ?= demo
+OVERRIDES ?=
 CORES ?= all
 PORT ?= 5000
 ARGS ?=
@@ -43,9 +45,9 @@ help: ## print this list
 	@echo "  ARGS=\"...\" (for snakemake, or uv with make lock), PYTEST_ARGS=\"...\""
 
 .PHONY: run
-run: install ## train the study, decide its claims and print the verdicts (STUDY=demo CORES=all ARGS="...")
-	@$(WITH_VENV) $(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) $(ARGS)
-	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),:,$(WITH_VENV) $(BIN)/notafluke show $(STUDY))
+run: install ## train the study, decide its claims and print the verdicts (STUDY=demo OVERRIDES="..." CORES=all)
+	@$(WITH_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS) --config study=$(STUDY) overrides="$(OVERRIDES)"
+	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),:,$(WITH_VENV) $(BIN)/notafluke show $(STUDY) --overrides="$(OVERRIDES)")
 
 .PHONY: test
 test: lint ## lint, then run all tests (PYTEST_ARGS="...")

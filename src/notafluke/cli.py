@@ -44,7 +44,10 @@ def train(
     study_overrides: Annotated[str, typer.Option(help="The overrides of that study.")] = "",
     expect: Annotated[str, typer.Option(help="The folder that the plan gave to this cell.")] = "",
 ) -> None:
-    """Train the runs of one cell that are not recorded yet, all seeds together."""
+    """Train the missing runs of one cell.
+
+    Seeds train together; runs that are recorded already are not trained again.
+    """
     from notafluke.training.determinism import pin_environment
 
     pin_environment()
@@ -61,7 +64,10 @@ def train(
 
 @app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)"')
 def plan(study: StudyName, overrides: StudyOverrides = "") -> None:
-    """Show the cells of a study, and how many of their runs are recorded already. Trains and writes nothing."""
+    """Show the cells and runs of a study.
+
+    How many runs are planned and recorded already; trains and writes nothing.
+    """
     from notafluke.report.listing import plan_table, show
 
     show(plan_table(_plan(study, overrides)))
@@ -69,7 +75,10 @@ def plan(study: StudyName, overrides: StudyOverrides = "") -> None:
 
 @app.command(epilog="Example: notafluke decide demo")
 def decide(study: StudyName, overrides: StudyOverrides = "") -> None:
-    """Write the significance tables and figures of a study from its run records."""
+    """Write tables and figures of a study.
+
+    From its run records alone; absent runs show as incomplete.
+    """
     from notafluke.decision import decide_study
 
     for path in decide_study(_plan(study, overrides)):
@@ -78,7 +87,10 @@ def decide(study: StudyName, overrides: StudyOverrides = "") -> None:
 
 @app.command(epilog="Example: notafluke show demo")
 def show(study: StudyName, overrides: StudyOverrides = "") -> None:
-    """Print the verdicts of a study, and where its tables, figures and runs are."""
+    """Print the verdicts of a study.
+
+    And where its tables, figures and runs are.
+    """
     from notafluke.report.listing import show as print_page
     from notafluke.report.listing import verdict_page
 
@@ -87,7 +99,10 @@ def show(study: StudyName, overrides: StudyOverrides = "") -> None:
 
 @app.command("list", epilog="Example: notafluke list components")
 def list_(what: Annotated[str, typer.Argument(help="components or studies")] = "components") -> None:
-    """List the options of every component, with description and source, or the studies."""
+    """List components or studies.
+
+    Each option with its description and source.
+    """
     from notafluke.report.listing import component_table, show, study_table
 
     tables = {"components": component_table, "studies": study_table}
@@ -100,7 +115,10 @@ def list_(what: Annotated[str, typer.Argument(help="components or studies")] = "
 
 @track.command("init", epilog="Example: notafluke track init")
 def track_init() -> None:
-    """Create the tracking database, once and before several processes write to it."""
+    """Create the tracking database.
+
+    Once, before several processes write to it.
+    """
     from pathlib import Path
 
     from notafluke.configuration import compose_run, conf_folder
@@ -113,7 +131,10 @@ def track_init() -> None:
 
 @track.command("sync", epilog="Example: notafluke track sync demo")
 def track_sync(study: StudyName, overrides: StudyOverrides = "") -> None:
-    """Log every recorded run of a study that its MLflow experiment does not show yet."""
+    """Add to MLflow what it lacks.
+
+    Every recorded run of a study that its experiment does not show yet.
+    """
     from notafluke.tracking import synchronise
 
     typer.echo(f"{synchronise(_plan(study, overrides))} runs added")

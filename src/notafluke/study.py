@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 from notafluke.configuration import (
     compose_run,
     flatten,
-    groups,
     options,
     override_text,
     overrides_by_key,
@@ -142,7 +141,7 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     original = draft.resolve(name, [])
     if not overrides:
         return original, []
-    draft.override(overrides_by_key(overrides), groups(conf))
+    draft.override(overrides_by_key(overrides))
     warnings: list[str] = []
     study = draft.resolve(name, warnings, droppable={claim.id for claim in original.claims})
     if study.digest == original.digest:
@@ -204,11 +203,17 @@ class StudyDraft:
             if value not in valid:
                 raise UsageError(f"{self.path}: {key}: unknown {value!r}{did_you_mean(value, valid)}")
 
-    def override(self, overrides: Mapping[str, str], known_groups: Sequence[str]) -> None:
-        """Apply the user's overrides; they win over the settings of single tasks."""
+    def override(self, overrides: Mapping[str, str]) -> None:
+        """Apply the user's overrides, which win over the settings of single tasks; ``tasks.stock.KEY`` is for one."""
         for key, value in overrides.items():
             if key == "task":
                 self.tasks = {task: self.tasks.get(task, {}) for task in sweep_values(key, value)}
+                continue
+            if key.startswith("tasks."):
+                _, task, own_key = (*key.split(".", 2), "")[:3]
+                if task not in self.tasks or not own_key:
+                    raise UsageError(f"{key}: write tasks.<task>.<key>=value{did_you_mean(task, self.tasks)}")
+                self.tasks[task][own_key] = value
                 continue
             for settings in self.tasks.values():
                 settings.pop(key, None)
@@ -267,7 +272,10 @@ class StudyDraft:
                 raise UsageError(f"{self.path}: sweep {key}: duplicate treatment {duplicates[0]!r} on task {task}")
         base = {"task": task, **fixed}
         yield Arm(CONTROL, base)
-        current = current_values(self.conf, base)
+        try:
+            current = current_values(self.conf, base)
+        except UsageError as error:
+            raise UsageError(f"task {task}: {error}") from error
         alternatives = {key: [value for value in values if value != current.get(key)] for key, values in swept.items()}
         if self.factorial:
             keys = list(swept)

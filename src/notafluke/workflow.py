@@ -29,6 +29,12 @@ def rule_name(cell: Cell) -> str:
     return "train_" + re.sub(r"\W+", "_", folder, flags=re.ASCII)
 
 
+def training_message(cell: Cell, plan: Plan) -> str:
+    """What Snakemake says when it starts a training job."""
+    changes = ", ".join(f"{key}={value}" for key, value in cell.changes.items()) or "default"
+    return f"training {cell.task}: {changes} ({len(plan.study.seeds)} seeds)"
+
+
 def seeds_of(wildcards: Any, output: Sequence[str]) -> str:
     """The seeds of a training job, ``0,1,2``, read off its outputs ``.../seed=0/metrics.json``."""
     return ",".join(re.findall(r"/seed=(\d+)/", " ".join(output)))

@@ -16,5 +16,7 @@ rule decide:
         study=config["study"],
         overrides=config["overrides"],
         digest=analysis_digest(PLAN),
+    message:
+        "deciding the claims of {params.study}"
     shell:
         "notafluke decide {params.study:q} --overrides={params.overrides:q} > {log} 2>&1"

@@ -8,6 +8,8 @@ rule initialise_tracking:
         f"{LOGS}/initialise_tracking.log",
     conda:
         "../envs/notafluke.yaml"
+    message:
+        "creating the MLflow database"
     shell:
         "notafluke track init > {log} 2>&1"
 
@@ -24,5 +26,7 @@ rule synchronise_tracking:
     params:
         study=config["study"],
         overrides=config["overrides"],
+    message:
+        "adding to MLflow what it lacks of {params.study}"
     shell:
         "notafluke track sync {params.study:q} --overrides={params.overrides:q} > {log} 2>&1"

@@ -21,6 +21,8 @@ for cell in PLAN.distinct_cells:
             retrain=retrain_of(workflow, rule_name(cell)),
             study=unrecorded(config["study"]),
             study_overrides=unrecorded(config["overrides"]),
+        message:
+            training_message(cell, PLAN)
         shell:
             "notafluke train {params.overrides:q} seed={params.seeds} execution.retrain={params.retrain}"
             " --expect {params.folder:q} --study {params.study:q} --study-overrides={params.study_overrides:q}"

@@ -33,12 +33,12 @@ def simple_table(*headings: str) -> Table:
 
 def plan_table(plan: Plan) -> RenderableType:
     """The cells of a study with the number of runs recorded of those planned."""
-    table = simple_table("task", "arm", "recorded", "folder")
+    table = simple_table("task", "arm", "recorded", f"folder in {plan.results}/runs/<task>")
     seeds = plan.study.seeds
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
             done = sum(cell.metrics_file(seed).is_file() for seed in seeds)
-            table.add_row(task, arm, f"{done} of {len(seeds)}", cell.folder)
+            table.add_row(task, arm, f"{done} of {len(seeds)}", Path(cell.folder).name)
     missing = len(plan.missing())
     total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train")
     return Group(table, total, *(Text(f"warning: {warning}") for warning in plan.warnings))
