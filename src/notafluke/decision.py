@@ -53,7 +53,8 @@ def registration_notes(plan: Plan) -> list[str]:
     )
     changed = [line for line in difflib.unified_diff(before, after, lineterm="", n=0) if line[:2] not in ("--", "++")]
     runs = len(plan.metrics_files()) - len(plan.missing())
-    lines = "; ".join(" ".join(line.split()) for line in changed if not line.startswith("@@"))
+    # The same change stands in many arms: tell it once.
+    lines = "; ".join(dict.fromkeys(" ".join(line.split()) for line in changed if not line.startswith("@@")))
     return [f"Changed after {runs} runs: this is not the study that was registered before training. {lines}"]
 
 

@@ -15,12 +15,17 @@ KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
 
 
-def plan_of(config: Mapping[str, Any]) -> Plan:
-    """The plan of Snakemake's ``--config study=... overrides=...``. Raises UsageError."""
+def study_and_overrides(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Snakemake's ``--config study=... overrides=...`` as texts. Raises UsageError for another key."""
     for key in config:
         if key not in KEYS:
             raise UsageError(f"unknown --config key {key}{did_you_mean(key, KEYS)}")
-    return load_plan(str(config["study"]), split_overrides(str(config["overrides"])))
+    return str(config["study"]), str(config["overrides"] or "")
+
+
+def plan_of(study: str, overrides: str) -> Plan:
+    """The plan of a study under overrides that are separated by blanks. Raises UsageError."""
+    return load_plan(study, split_overrides(overrides))
 
 
 def rule_name(cell: Cell) -> str:

@@ -2,19 +2,19 @@ rule decide:
     input:
         PLAN.metrics_files(),
     output:
-        STUDY / "tables" / "significance.csv",
-        STUDY / "tables" / "significance.md",
-        STUDY / "tables" / "scores.csv",
-        STUDY / "figures" / "forest.png",
-        page=report(STUDY / "tables" / "significance.html", caption="../report/significance.rst", category="Verdicts"),
-        forest=report(STUDY / "figures" / "forest.svg", caption="../report/forest.rst", category="Verdicts"),
+        FOLDER / "tables" / "significance.csv",
+        FOLDER / "tables" / "significance.md",
+        FOLDER / "tables" / "scores.csv",
+        FOLDER / "figures" / "forest.png",
+        page=report(FOLDER / "tables" / "significance.html", caption="../report/significance.rst", category="Verdicts"),
+        forest=report(FOLDER / "figures" / "forest.svg", caption="../report/forest.rst", category="Verdicts"),
     log:
-        f"{LOGS}/{STUDY.name}/decide.log",
+        f"{LOGS}/{FOLDER.name}/decide.log",
     conda:
         "../envs/notafluke.yaml"
     params:
-        study=config["study"],
-        overrides=config["overrides"],
+        study=STUDY,
+        overrides=OVERRIDES,
         digest=analysis_digest(PLAN),
     message:
         "deciding the claims of {params.study}"

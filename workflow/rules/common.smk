@@ -6,18 +6,20 @@ from notafluke.workflow import (
     retrain_of,
     rule_name,
     seeds_of,
+    study_and_overrides,
     training_message,
     unrecorded,
 )
 
 try:
-    PLAN = plan_of(config)
+    STUDY, OVERRIDES = study_and_overrides(config)
+    PLAN = plan_of(STUDY, OVERRIDES)
 except UsageError as error:
     raise SystemExit(f"error: {error}")
 
 for warning in PLAN.warnings:
     logger.warning(f"warning: {warning}")
 
-STUDY = PLAN.folder
+FOLDER = PLAN.folder
 LOGS = f"{PLAN.results}/logs"
 TRACKING_READY = f"{PLAN.results}/.tracking-ready"

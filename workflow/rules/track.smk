@@ -18,14 +18,14 @@ rule synchronise_tracking:
     input:
         PLAN.metrics_files(),
     output:
-        touch(STUDY / ".tracking-synchronised"),
+        touch(FOLDER / ".tracking-synchronised"),
     log:
-        f"{LOGS}/{STUDY.name}/synchronise_tracking.log",
+        f"{LOGS}/{FOLDER.name}/synchronise_tracking.log",
     conda:
         "../envs/notafluke.yaml"
     params:
-        study=config["study"],
-        overrides=config["overrides"],
+        study=STUDY,
+        overrides=OVERRIDES,
     message:
         "adding to MLflow what it lacks of {params.study}"
     shell:

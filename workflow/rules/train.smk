@@ -19,8 +19,8 @@ for cell in PLAN.distinct_cells:
             seeds=seeds_of,
             folder=folder_of,
             retrain=retrain_of(workflow, rule_name(cell)),
-            study=unrecorded(config["study"]),
-            study_overrides=unrecorded(config["overrides"]),
+            study=unrecorded(STUDY),
+            study_overrides=unrecorded(OVERRIDES),
         message:
             training_message(cell, PLAN)
         shell:
