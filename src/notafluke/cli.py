@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from notafluke.errors import UsageError
-
-DEBUG = "--debug"
+from notafluke.errors import DEBUG, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -122,11 +120,11 @@ def track_init() -> None:
     from pathlib import Path
 
     from notafluke.configuration import compose_run, conf_folder
-    from notafluke.tracking import connect, tracking_uri
+    from notafluke.tracking import connect
 
     results = Path(compose_run(conf_folder(), {}).config["execution"]["results"])
     connect(results)
-    typer.echo(tracking_uri(results))
+    typer.echo("the tracking database is ready")
 
 
 @track.command("sync", epilog="Example: notafluke track sync demo")

@@ -56,7 +56,7 @@ def conf_folder() -> Path:
 def groups(conf: Path) -> list[str]:
     """Names of the groups of the defaults list, in its order."""
     defaults = read_yaml(conf / f"{CONFIG_NAME}.yaml").get("defaults", [])
-    return [key for entry in defaults if isinstance(entry, dict) for key in entry]
+    return [key for entry in defaults if isinstance(entry, dict) for key in entry if not key.startswith("override ")]
 
 
 def options(conf: Path, group: str) -> list[str]:

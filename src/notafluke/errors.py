@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+DEBUG = "--debug"
+"""The flag of every command that shows the traceback of a UsageError."""
+
 
 class UsageError(Exception):
     """A mistake in what the user gave (option, file, study): one clear line, without a traceback, exit code 2."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SINGLE_RUNS = "single runs"
 DATABASE = "mlflow.db"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI opens it
 BATCH = 500
 PARAMETER_LENGTH = 6000
 log = logging.getLogger(__name__)
@@ -37,6 +38,13 @@ log = logging.getLogger(__name__)
 def tracking_uri(results: Path) -> str:
     """``MLFLOW_TRACKING_URI``, or the SQLite database below the results folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(results / DATABASE).as_posix()}"
+
+
+def ui_command(results: Path) -> str:
+    """The command that opens MLflow; an address from the environment is not shown, as it may hold a password."""
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        return "make ui   (MLFLOW_TRACKING_URI is set)"
+    return f"make ui   or: mlflow ui --backend-store-uri {tracking_uri(results)}"
 
 
 def connect(results: Path) -> MlflowClient:
@@ -69,7 +77,7 @@ class Experiment:
             if found is None:
                 remote = tracking_uri(results).startswith(("http", "databricks"))
                 artifacts = None if remote else (results / "mlartifacts" / name.replace(" ", "-")).resolve().as_uri()
-                self.id = self.client.create_experiment(name, artifact_location=artifacts)
+                self.id = self.client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
             else:
                 if found.lifecycle_stage == "deleted":
                     self.client.restore_experiment(found.experiment_id)
@@ -270,6 +278,7 @@ def cell_tags(cell: Cell) -> dict[str, str]:
         "task": cell.task,
         "treatment": treatment_name(cell),
         "cell_key": cell.key,
+        "mlflow.source.name": "notafluke",
         "folder": cell.folder,
         "git_commit": git("rev-parse", "HEAD"),
     }

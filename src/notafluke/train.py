@@ -17,7 +17,7 @@ import yaml
 
 from notafluke import components
 from notafluke.configuration import RunConfig, compose_run, conf_folder, overrides_by_key, sweep_values
-from notafluke.errors import UsageError
+from notafluke.errors import DEBUG, UsageError
 from notafluke.plan import Cell, Plan, make_cell
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
@@ -214,9 +214,11 @@ class Progress:
 
 def check_hydra_arguments(arguments: Sequence[str]) -> None:
     """Check the overrides of a Hydra command line, sweeps value by value. Raises UsageError."""
-    plain = [text for text in arguments if not text.startswith("-") and not text.lstrip("+~").startswith("hydra")]
-    by_key = overrides_by_key(plain)
-    multirun = "-m" in arguments or "--multirun" in arguments
+    from hydra._internal.utils import get_args_parser
+
+    parsed = get_args_parser().parse_known_args(list(arguments))[0]
+    multirun = parsed.multirun
+    by_key = overrides_by_key([text for text in parsed.overrides if not text.lstrip("+~").startswith("hydra")])
     first = {key: sweep_values(key, value)[0] if multirun else value for key, value in by_key.items()}
     for key, value in first.items():
         for one in sweep_values(key, by_key[key]) if multirun else [value]:
@@ -239,10 +241,14 @@ def main() -> None:
         for record in train_cell(overrides, SINGLE_RUNS):
             print(json.dumps({"run_key": record.run_key, "outcome": record.outcome, **record.metrics}))
 
+    debug = DEBUG in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != DEBUG]
     try:
         conf = conf_folder()
         check_hydra_arguments(sys.argv[1:])
     except UsageError as error:
+        if debug:
+            raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task_function)()

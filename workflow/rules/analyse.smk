@@ -12,6 +12,7 @@ rule decide:
         f"{LOGS}/{FOLDER.name}/decide.log",
     conda:
         "../envs/notafluke.yaml"
+    threads: 1
     params:
         study=STUDY,
         overrides=OVERRIDES,

@@ -8,6 +8,7 @@ rule initialise_tracking:
         f"{LOGS}/initialise_tracking.log",
     conda:
         "../envs/notafluke.yaml"
+    threads: 1
     message:
         "creating the MLflow database"
     shell:
@@ -23,6 +24,7 @@ rule synchronise_tracking:
         f"{LOGS}/{FOLDER.name}/synchronise_tracking.log",
     conda:
         "../envs/notafluke.yaml"
+    threads: 1
     params:
         study=STUDY,
         overrides=OVERRIDES,

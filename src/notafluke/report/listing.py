@@ -71,7 +71,7 @@ def study_table() -> RenderableType:
 def verdict_page(plan: Plan) -> RenderableType:
     """The verdicts of a study, notes on how far they can be trusted, and where everything is."""
     from notafluke.decision import judge, look_notes, registration_notes
-    from notafluke.tracking import tracking_uri
+    from notafluke.tracking import ui_command
 
     decisions, summary, *_ = judge(plan)
     notes = [*registration_notes(plan), *look_notes(plan), *plan.warnings]
@@ -79,7 +79,7 @@ def verdict_page(plan: Plan) -> RenderableType:
         ("tables", plan.folder / "tables" / "significance.html"),
         ("figure", plan.folder / "figures" / "forest.svg"),
         ("runs", Path(plan.results) / "runs"),
-        ("MLflow", f"mlflow ui --backend-store-uri {tracking_uri(Path(plan.results))}   (or: make ui)"),
+        ("MLflow", ui_command(Path(plan.results))),
     ]
     return Group(
         Text(plan.study.title, style="bold"),

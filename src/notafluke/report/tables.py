@@ -144,6 +144,7 @@ def readable_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("task", lambda row: str(row["task"]), False, "task"),
         Column("metric", _metric, False, "metric, and the direction in which it is better"),
         Column("treatment", comparison, False, "treatment against the study's control, or against what is named"),
+        Column("verdict", verdict_text, False, "see below"),
         Column("pairs", _pairs, True, "seeds recorded in both arms / planned"),
         Column("failed", _failed, True, "failed runs: treatment / control"),
         Column("control", lambda r: mean_sd_text(r["control_mean"], r["control_sd"]), True, _FINISHED),
@@ -160,7 +161,6 @@ def readable_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("p", lambda row: p_text(row["p_value"]), True, "two-sided p of this comparison alone"),
         Column(adjusted, lambda row: p_text(row["p_holm"]), True, "p adjusted for all comparisons of the section"),
         Column("MDE80", lambda r: number(r["mde80"], 2), True, "effect detectable with 80 % power, metric units"),
-        Column("verdict", verdict_text, False, "see below"),
         Column("reason", lambda row: str(row["reason"]), False, "why"),
     ]
 
