@@ -60,8 +60,8 @@ def registration_notes(plan: Plan) -> list[str]:
 
 def look_notes(plan: Plan) -> list[str]:
     """Say so when verdicts of this study were looked at before with fewer seeds: they are exploratory then."""
-    now = len(plan.study.seeds)
-    earlier = sorted({look["seeds"] for look in looks(plan) if look["seeds"] < now})
+    now, design = len(plan.study.seeds), plan.study.design_digest
+    earlier = sorted({look["seeds"] for look in looks(plan) if look["design"] == design and look["seeds"] < now})
     if not earlier:
         return []
     counts = ", ".join(map(str, earlier))
@@ -78,9 +78,10 @@ def looks(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def note_look(plan: Plan, scores: pd.DataFrame) -> None:
-    """Append this look (study digest, seeds, runs, time) to ``looks.jsonl``."""
+    """Append this look (digests of the study with and without its seeds, seeds, runs, time) to ``looks.jsonl``."""
     look = {
         "study": plan.study.digest,
+        "design": plan.study.design_digest,
         "seeds": len(plan.study.seeds),
         "runs": int(scores["run_key"].nunique()),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -109,7 +109,12 @@ class Study:
     @property
     def digest(self) -> str:
         """sha256 of the resolved text, without the name."""
-        return hashlib.sha256(json.dumps(self.as_text_tree(), sort_keys=True).encode()).hexdigest()
+        return _digest(self.as_text_tree())
+
+    @property
+    def design_digest(self) -> str:
+        """sha256 of the resolved text without the seeds: the same for one study at more and at fewer seeds."""
+        return _digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
 
     def as_text_tree(self) -> dict[str, Any]:
         """The study as plain mappings, lists and scalars, to be stored and compared."""
@@ -121,6 +126,10 @@ class Study:
             claim["id"]: {key: value for key, value in claim.items() if key != "id"} for claim in tree["claims"]
         }
         return json.loads(json.dumps(tree))  # type: ignore[no-any-return]
+
+
+def _digest(tree: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def study_names(conf: Path) -> list[str]:

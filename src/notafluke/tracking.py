@@ -109,11 +109,11 @@ class Experiment:
                 if run.data.tags.get("level") == "cell":
                     return str(run.info.run_id)
             name = f"{cell.task}: {treatment_name(cell)}"
-            run_id = self._create(name, cell_tags(cell) | {"level": "cell"}, None)
+            run_id = self._create(name, cell_tags(cell) | {"level": "cell"})
         self._describe(run_id, config)
         return run_id
 
-    def seed_run(self, parent: str, cell: Cell, config: Mapping[str, Any], seed: int, started: float | None) -> str:
+    def seed_run(self, parent: str, cell: Cell, config: Mapping[str, Any], seed: int) -> str:
         """Id of a fresh run of a seed; what an earlier, unfinished try left under the same key is deleted."""
         with lock(self.results):
             for old in self.runs("run_key", cell.run_key(seed)):
@@ -124,13 +124,12 @@ class Experiment:
                 "run_key": cell.run_key(seed),
                 "mlflow.parentRunId": parent,
             }
-            run_id = self._create(f"{cell.task}: {treatment_name(cell)} seed={seed}", tags, started)
+            run_id = self._create(f"{cell.task}: {treatment_name(cell)} seed={seed}", tags)
         self._describe(run_id, {**config, "seed": seed})
         return run_id
 
-    def _create(self, name: str, tags: dict[str, str], started: float | None) -> str:
-        start_time = int((started or time.time()) * 1000)
-        return str(self.client.create_run(self.id, start_time, tags, run_name=name).info.run_id)
+    def _create(self, name: str, tags: dict[str, str]) -> str:
+        return str(self.client.create_run(self.id, int(time.time() * 1000), tags, run_name=name).info.run_id)
 
     def _describe(self, run_id: str, config: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -204,9 +203,8 @@ class LiveLog:
         try:
             yield
         except Exception as error:
-            if self.experiment is not None or not self.parent:
-                reason = (str(error).splitlines() or [""])[0]
-                log.warning("MLflow: cannot log (%s: %s); training goes on", type(error).__name__, reason)
+            reason = (str(error).splitlines() or [""])[0]
+            log.warning("MLflow: cannot log (%s: %s); training goes on", type(error).__name__, reason)
             self.experiment = None
 
     def start(self, seeds: Sequence[int]) -> None:
@@ -214,7 +212,7 @@ class LiveLog:
         with self._tolerantly():
             if self.experiment:
                 for seed in seeds:
-                    self.run_ids[seed] = self.experiment.seed_run(self.parent, self.cell, self.config, seed, None)
+                    self.run_ids[seed] = self.experiment.seed_run(self.parent, self.cell, self.config, seed)
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """See training.engine.Observer."""
@@ -229,11 +227,11 @@ class LiveLog:
             if self.experiment and record.seed in self.run_ids:
                 self.experiment.finish(self.run_ids.pop(record.seed), record)
 
-    def finish_cell(self, records: Sequence[RunRecord]) -> None:
-        """End the run of the cell."""
+    def finish_cell(self) -> None:
+        """End the run of the cell, which shows all seeds recorded so far."""
         with self._tolerantly():
             if self.experiment:
-                self.experiment.finish_cell(self.parent, records)
+                self.experiment.finish_cell(self.parent, recorded_runs(self.cell))
 
     def abandon(self) -> None:
         """Mark all runs that are still open as killed."""
@@ -259,12 +257,18 @@ def synchronise(plan: Plan) -> int:
         parent = experiment.cell_run(cell, config)
         for record in records:
             if record.run_key not in known:
-                run_id = experiment.seed_run(parent, cell, config, record.seed, None)
+                run_id = experiment.seed_run(parent, cell, config, record.seed)
                 experiment.log_history(run_id, read_history(cell.run_folder(record.seed)))
                 experiment.finish(run_id, record)
                 added += 1
-        experiment.finish_cell(parent, records)
+        experiment.finish_cell(parent, recorded_runs(cell))
     return added
+
+
+def recorded_runs(cell: Cell) -> list[RunRecord]:
+    """The records of all seeds of a cell, of whichever study."""
+    records = [read_record(folder) for folder in sorted(Path(cell.folder).glob("seed=*"))]
+    return [record for record in records if record is not None and record.cell_key == cell.key]
 
 
 def treatment_name(cell: Cell) -> str:

@@ -106,35 +106,35 @@ class CellTraining:
 
     def train(self, seeds: Sequence[int]) -> None:
         """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""
-        records = []
         try:
             for start in range(0, len(seeds), self.block_size):
                 block = seeds[start : start + self.block_size]
                 try:
-                    records += self._train_block(block)
+                    self._train_block(block)
                 except Exception:
                     log.warning("%s: the block of seeds %s failed; each is tried alone", self.cell.folder, list(block))
                     log.warning("%s", traceback.format_exc())
-                    records += [record for seed in block for record in self._train_alone(seed)]
+                    for seed in block:
+                        self._train_alone(seed)
         except BaseException:
             if self.live:
                 self.live.abandon()
             raise
         if self.live:
-            self.live.finish_cell(records)
+            self.live.finish_cell()
 
-    def _train_alone(self, seed: int) -> list[RunRecord]:
+    def _train_alone(self, seed: int) -> None:
         from notafluke.training.engine import SeedResult
 
         began = time.monotonic()
         try:
-            return self._train_block([seed])
+            self._train_block([seed])
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             result = SeedResult(seed, 0, outcome="crashed", reason=reason)
-            return [self._record(result, time.monotonic() - began)]
+            self._record(result, time.monotonic() - began)
 
-    def _train_block(self, seeds: Sequence[int]) -> list[RunRecord]:
+    def _train_block(self, seeds: Sequence[int]) -> None:
         from notafluke.training.engine import train_block
 
         log.info("%s: training seeds %s", self.cell.folder, ", ".join(map(str, seeds)))
@@ -153,9 +153,10 @@ class CellTraining:
         )
         seconds = (time.monotonic() - began) / len(seeds)
         log.info("%s: %.1f s a seed", self.cell.folder, seconds)
-        return [self._record(result, seconds) for result in results]
+        for result in results:
+            self._record(result, seconds)
 
-    def _record(self, result: SeedResult, seconds: float) -> RunRecord:
+    def _record(self, result: SeedResult, seconds: float) -> None:
         data = self.task.load(result.seed, self.run.config["replica"])
         record = RunRecord(
             run_key=self.cell.run_key(result.seed),
@@ -183,7 +184,6 @@ class CellTraining:
         write_record(folder, record, config, result.history, result.predictions, data.test.index)
         if self.live:
             self.live.finish(record)
-        return record
 
 
 @dataclass(frozen=True)
