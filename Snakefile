@@ -21,5 +21,6 @@ include: "workflow/rules/analyse.smk"
 rule all:
     default_target: True
     input:
+        PLAN.metrics_files(),
         rules.decide.output,
         rules.synchronise_tracking.output,

@@ -149,7 +149,8 @@ def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, plan
 def summarise(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each declared claim: on how many tasks it holds, the result and a sentence to print.
 
-    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite) or ``does not hold``. A
+    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite),
+    ``does not hold`` or ``not decided yet`` (runs are absent). A
     negative control holds where its row is complete and neither ``better``, ``worse`` nor ``mixed``.
     """
     columns = ["claim", "family", "role", "treatment", "control", "expects", "tasks", "held", "result", "sentence"]
@@ -717,6 +718,8 @@ def _summary_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     held = sum(row["result"] == "holds" for row in rows)
     if any(row["result"] == "contradicted" for row in rows):
         result = "contradicted"
+    elif any(row["verdict"] == "incomplete" for row in rows):
+        result = "not decided yet"
     elif held == len(rows):
         result = "holds"
     else:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "notafluke"
+_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -34,15 +37,18 @@ class Module:
     other_statements: list[ast.stmt] = field(default_factory=list)
 
 
-def code_digest(objects: Iterable[str]) -> str:
+def code_digest(objects: Sequence[str]) -> str:
     """sha256 over all definitions reached from dotted paths such as ``notafluke.nn.activations.iris``.
 
     Modules count as first-party when they share their top-level package with one of the objects or are notafluke's
-    own. Raises LookupError for an object that no source file defines.
+    own, and are not installed packages: an object of those counts by its name and the package's version. Raises
+    LookupError for an object that no source file defines.
     """
-    reached = reached_definitions(objects)
+    own = [path for path in objects if not _is_installed(path)]
+    installed = sorted(f"{path} {_installed_version(path)}" for path in objects if _is_installed(path))
+    reached = reached_definitions(own)
     lines = sorted(f"{module}.{name} {_digest(nodes)}" for (module, name), nodes in reached.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*lines, *installed]).encode()).hexdigest()
 
 
 def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[ast.stmt]]:
@@ -78,9 +84,24 @@ def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple
     return nodes, [found for node in nodes for found in _mentions(node, module)]
 
 
+def _is_installed(path: str) -> bool:
+    """Whether a dotted path is of an installed package or of Python itself, and not of a source checkout."""
+    package = path.partition(".")[0]
+    source = find_source(package)
+    return package != PACKAGE and (source is None or any(folder in source.parents for folder in _INSTALLED))
+
+
+def _installed_version(path: str) -> str:
+    try:
+        return version(path.partition(".")[0])
+    except PackageNotFoundError:
+        return ""
+
+
 def source_files(objects: Iterable[str]) -> set[Path]:
     """The source files of all definitions reached from the objects."""
-    modules = (read_module(module) for module, _ in reached_definitions(objects))
+    own = [path for path in objects if not _is_installed(path)]
+    modules = (read_module(module) for module, _ in reached_definitions(own))
     return {module.path for module in modules if module is not None}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from hydra.utils import get_object
 
 from notafluke.configuration import component_options
 from notafluke.errors import UsageError
@@ -15,6 +16,8 @@ from notafluke.tasks.base import Task
 
 if TYPE_CHECKING:
     from notafluke.training.recipe import Recipe
+
+DRY_ROWS = 2
 
 
 def build_task(config: Mapping[str, Any]) -> Task:
@@ -43,22 +46,26 @@ def check(config: Mapping[str, Any]) -> None:
     """Build and judge everything that a run needs, its data included, without training. Raises UsageError."""
     import torch
 
-    from notafluke.training.recipe import UnbatchableError, refuse_unbatchable
+    from notafluke.training.batching import UnbatchableError, check_batchable
 
     task = build_task(config)
     task.check()
+    train = task.load(0, 0).train
     recipe = build_recipe(config)
-    parameter = torch.nn.Parameter(torch.zeros(1))
+    inputs, targets = torch.from_numpy(train.inputs[:DRY_ROWS]), torch.from_numpy(train.targets[:DRY_ROWS])
     parts: dict[str, Callable[[], Any]] = {
-        "model": lambda: refuse_unbatchable(recipe.build_model(task.input_size, task.output_size)),
+        "model": lambda: recipe.build_model(inputs.shape[2], targets.shape[1]),
         "gradient": lambda: recipe.gradient_rule({"parameter": torch.zeros(1)}),
-        "optimizer": lambda: recipe.optimizer([parameter], 1),
+        "optimizer": lambda: recipe.optimizer([torch.nn.Parameter(torch.zeros(1))], 1),
+        "batching": lambda: check_batchable(recipe, inputs, targets),
     }
-    for group, build in parts.items():
+    for group, try_out in parts.items():
         try:
-            build()
-        except (ValueError, TypeError, UnbatchableError) as error:
-            raise UsageError(f"{group} ({config[group]['_target_']}): {error}") from error
+            try_out()
+        except UnbatchableError as error:
+            raise UsageError(f"{error.component} ({_name(config, error.component)}) {error}") from error
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{group} ({_name(config, group)}): {error}") from error
 
 
 def _component(config: Mapping[str, Any], group: str) -> Callable[..., Any]:
@@ -66,12 +73,34 @@ def _component(config: Mapping[str, Any], group: str) -> Callable[..., Any]:
     section = component_options(config, group)
     target = section.pop("_target_")
     section.pop("_partial_", None)
+    function = _import(group, target)
     try:
-        function = get_object(target)
-    except Exception as error:
-        raise UsageError(f"{group}: cannot import {target}: {str(error).splitlines()[0]}") from error
+        signature = inspect.signature(function)
+    except ValueError:  # a function written in C does not say what it takes
+        return functools.partial(function, **section)
     try:
-        inspect.signature(function).bind_partial(**section)
+        signature.bind_partial(**section)
     except TypeError as error:
         raise UsageError(f"{group} ({target}): {error}") from error
     return functools.partial(function, **section)
+
+
+def _import(group: str, target: str) -> Callable[..., Any]:
+    """The object of a dotted path; modules in the working folder can be imported too. Raises UsageError."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{group}: cannot import {target}: {type(error).__name__}: {reason}") from error
+    if not callable(found):
+        raise UsageError(f"{group}: {target} is not a function or class")
+    return found  # type: ignore[no-any-return]
+
+
+def _name(config: Mapping[str, Any], group: str) -> str:
+    """What a component is, for a message; a model goes with its activation."""
+    targets = [config[part]["_target_"] for part in (("model", "activation") if group == "model" else (group,))]
+    return " with ".join(targets)

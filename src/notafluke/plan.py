@@ -113,6 +113,10 @@ class Plan:
         study = Study.from_text_tree(tree["name"], tree["study"])
         return cls(study, tree["results"], cells, tuple(tree["warnings"]), tuple(tree["files"]))
 
+    def recorded_runs(self) -> int:
+        """How many of its runs are recorded."""
+        return len(self.metrics_files()) - len(self.missing())
+
     def missing(self) -> list[str]:
         """Those of them that are not there yet."""
         return [path for path in self.metrics_files() if not Path(path).is_file()]

@@ -20,8 +20,6 @@ import yaml
 
 from notafluke.files import write_atomic
 
-OUTCOMES = ("ok", "diverged", "crashed", "timeout")
-
 
 @dataclass(frozen=True)
 class RunRecord:

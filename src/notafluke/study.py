@@ -215,6 +215,8 @@ class StudyDraft:
     def override(self, overrides: Mapping[str, str]) -> None:
         """Apply the user's overrides, which win over the settings of single tasks; ``tasks.stock.KEY`` is for one."""
         for key, value in overrides.items():
+            if key.startswith("execution."):
+                raise UsageError(f"{key}: how runs are executed is set in conf/config.yaml, not for a study")
             if key == "task":
                 self.tasks = {task: self.tasks.get(task, {}) for task in sweep_values(key, value)}
                 continue
@@ -239,21 +241,19 @@ class StudyDraft:
         claims = []
         for claim_id, section in self.claims.items():
             claim = self._claim(claim_id, section)
-            gone = _missing_arm(claim, arms)
-            if not gone:
-                claims.append(claim)
-            elif claim_id in droppable:
-                kept = replace(claim, tasks=tuple(task for task in claim.tasks if not _missing_arm(claim, arms, task)))
-                reason = gone.partition(";")[0]
-                warnings.append(f"claim {claim_id}: {reason} under these overrides, so it is not decided there")
-                claims += [kept] if kept.tasks else []
-            else:
-                raise UsageError(f"{self.path}: claims.{claim_id}: {gone}")
+            gone = {task: reason for task in claim.tasks if (reason := _missing_arm(claim, arms, task))}
+            if gone and claim_id not in droppable:
+                raise UsageError(f"{self.path}: claims.{claim_id}: {next(iter(gone.values()))}")
+            kept = tuple(task for task in claim.tasks if task not in gone)
+            if gone:
+                where = f"on {', '.join(gone)}" if kept else "at all"
+                reasons = "; ".join(dict.fromkeys(reason.partition(";")[0] for reason in gone.values()))
+                warnings.append(f"claim {claim_id} is not decided {where} under these overrides: {reasons}")
+            if kept:
+                claims.append(replace(claim, tasks=kept))
         study = Study(name, self.title, self.alpha, self.test, self.correction, self.tune, seeds, arms, tuple(claims))
         if not any(len(own) > 1 for own in arms.values()) and not claims:
-            raise UsageError(
-                f"{self.path}: the sweep expands to the control alone: no treatment and no claim to decide"
-            )
+            raise UsageError(f"{self.path}: the sweep expands to the control alone: no treatment and no claim")
         return study
 
     def _seeds(self) -> tuple[int, ...]:
@@ -346,15 +346,14 @@ def _arm_reference(where: str, value: Any) -> str:
     return arm_name({str(key): str(own) for key, own in changes.items()})
 
 
-def _missing_arm(claim: Claim, arms: Mapping[str, Sequence[Arm]], task: str | None = None) -> str:
-    """Which arm or task of a claim the study does not train; empty where it trains all."""
-    for own_task in claim.tasks if task is None else (task,):
-        if own_task not in arms:
-            return f"task {own_task} is not in the study{did_you_mean(own_task, arms)}"
-        trained = [arm.name for arm in arms[own_task]]
-        for arm in (claim.treatment, claim.control):
-            if arm not in trained and not arm.startswith(BASELINE_PREFIX):
-                return f"{arm} is not trained on {own_task}{did_you_mean(arm, trained)}"
+def _missing_arm(claim: Claim, arms: Mapping[str, Sequence[Arm]], task: str) -> str:
+    """Which arm of a claim the study does not train on a task, or that the task is not in it; empty where it does."""
+    if task not in arms:
+        return f"task {task} is not in the study{did_you_mean(task, arms)}"
+    trained = [arm.name for arm in arms[task]]
+    for arm in (claim.treatment, claim.control):
+        if arm not in trained and not arm.startswith(BASELINE_PREFIX):
+            return f"{arm} is not trained on {task}{did_you_mean(arm, trained)}"
     return ""
 
 
@@ -394,12 +393,20 @@ def _overrides(where: str, value: Any) -> dict[str, str]:
         return {}
     if not isinstance(value, dict):
         raise UsageError(f"{where}: expected a mapping of keys to values, found {value!r}")
-    texts = [f"{key}={own if isinstance(own, str) else override_text(own)}" for key, own in value.items()]
+    sweep = where.endswith("sweep")
+    texts = [f"{key}={_written(own, sweep)}" for key, own in value.items()]
     found = overrides_by_key(texts)
     for key in found:
-        if key == "task" or (key == "seed" and not where.endswith("sweep")) or key.startswith("execution."):
+        if key == "task" or (key == "seed" and not sweep) or key.startswith("execution."):
             raise UsageError(f"{where}: the key {key!r} is not for here: tasks, sweep and the command line set it")
     return found
+
+
+def _written(value: Any, sweep: bool) -> str:
+    """A value of a study file as override text; a list in a sweep is its values."""
+    if sweep and isinstance(value, list):
+        return ",".join(_written(own, sweep) for own in value)
+    return value if isinstance(value, str) else override_text(value)
 
 
 def _sections(where: str, value: Any) -> dict[str, dict[str, Any]]:

@@ -9,11 +9,8 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from notafluke import components
 from notafluke.configuration import RunConfig, compose_run, conf_folder, overrides_by_key, sweep_values
@@ -21,6 +18,7 @@ from notafluke.errors import DEBUG, UsageError
 from notafluke.plan import Cell, Plan, make_cell
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
+from notafluke.registration import register
 from notafluke.tasks.base import Task
 from notafluke.training.determinism import pin_environment
 
@@ -71,23 +69,6 @@ def recorded(cell: Cell, seed: int) -> RunRecord | None:
     """The record of a run, if it is whole and of this very run key."""
     record = read_record(cell.run_folder(seed))
     return record if record is not None and record.run_key == cell.run_key(seed) else None
-
-
-def register(plan: Plan) -> None:
-    """Store the resolved study at the first start of training under its name; a later start leaves it alone."""
-    path = plan.folder / "registered.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "registered": datetime.now(UTC).isoformat(timespec="seconds"),
-        "digest": plan.study.digest,
-        "runs_recorded_before": len(plan.metrics_files()) - len(plan.missing()),
-        "study": plan.study.as_text_tree(),
-    }
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
-    except FileExistsError:
-        pass
 
 
 class CellTraining:

@@ -543,7 +543,7 @@ def test_incomplete_rows_do_not_count_as_held() -> None:
     summary = claims.summarise(
         decide(two_arms([*BETTER[:9], ...]), claim(), claim("a=1", id="2", role="negative_control"))
     )
-    assert summary["result"].tolist() == ["does not hold", "does not hold"]
+    assert summary["result"].tolist() == ["not decided yet", "not decided yet"]
     assert "9 of 10 pairs recorded" in summary["sentence"][0]
 
 

@@ -287,7 +287,7 @@ def test_terminal_table_fits_and_is_plain_when_piped(toy: Example, width: int) -
     text = out.getvalue()
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= width
-    for word in ("Claims (confirmatory), m = 4", "Controls", "Exploratory", "incomplete", "9 of 10 pairs", "2 of 10"):
+    for word in ("Declared claims, m = 4", "Controls", "Exploratory", "incomplete", "9 of 10 pairs", "2 of 10"):
         assert word in text
     one_line = " ".join(text.split())
     for sentence in toy.summary["sentence"]:

@@ -70,11 +70,12 @@ def study_table() -> RenderableType:
 
 def verdict_page(plan: Plan) -> RenderableType:
     """The verdicts of a study, notes on how far they can be trusted, and where everything is."""
-    from notafluke.decision import judge, look_notes, registration_notes
+    from notafluke.decision import judge
+    from notafluke.registration import cautions
     from notafluke.tracking import ui_command
 
     decisions, summary, *_ = judge(plan)
-    notes = [*registration_notes(plan), *look_notes(plan), *plan.warnings]
+    notes = [*cautions(plan), *plan.warnings]
     places = [
         ("tables", plan.folder / "tables" / "significance.html"),
         ("figure", plan.folder / "figures" / "forest.svg"),

@@ -87,7 +87,7 @@ RESULT_STYLES: dict[str, str] = {
 }
 
 SECTIONS: dict[str, str] = {
-    "claims": "Claims (confirmatory)",
+    "claims": "Declared claims",
     "controls": "Controls (known answers)",
     "exploratory": "Exploratory (not declared beforehand)",
 }

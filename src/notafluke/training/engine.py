@@ -6,7 +6,6 @@ S seeds of the block, B samples of a batch, T time steps, F features, O outputs.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 import warnings
@@ -18,12 +17,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
-from notafluke.streams import generator, torch_seed
+from notafluke.streams import generator
 from notafluke.tasks.base import Task, TaskData
+from notafluke.training.batching import initial_parameters, refuse_unbatchable, seed_losses, seed_predictions
 from notafluke.training.determinism import pin_torch
-from notafluke.training.recipe import Recipe, refuse_unbatchable
+from notafluke.training.recipe import Recipe
 
 # Vectorised kernels take another path in a last partial vector, so every batch is padded to whole vectors.
 ROW_MULTIPLE = 16
@@ -86,24 +86,6 @@ def padded_rows(rows: int) -> int:
     return -(-rows // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
-def initial_parameters(model: nn.Module, seed: int, replica: int) -> dict[str, Tensor]:
-    """Starting values by name, each drawn from the stream (seed, replica, "initialisation", name).
-
-    A model with ``initialise(name, generator)`` draws its own; otherwise weights start uniform in
-    ``+-1 / sqrt(fan in)`` and vectors at the values that the model's constructor gave them.
-    """
-    own = copy.deepcopy(model)
-    for name, parameter in own.named_parameters():
-        stream = torch.Generator().manual_seed(torch_seed(seed, replica, "initialisation", name))
-        if callable(initialise := getattr(own, "initialise", None)):
-            initialise(name, stream)
-        elif parameter.dim() > 1:
-            bound = parameter[0].numel() ** -0.5
-            with torch.no_grad():
-                parameter.uniform_(-bound, bound, generator=stream)
-    return {name: parameter.detach() for name, parameter in own.named_parameters()}
-
-
 class SeedBlock(pl.LightningModule):
     """A block of seeds of one cell: S models, batched."""
 
@@ -113,9 +95,13 @@ class SeedBlock(pl.LightningModule):
         super().__init__()
         self.recipe, self.task, self.replica, self.observer = recipe, task, replica, observer
         self.streams = list(seeds) + list(seeds[:1]) * (NARROWEST_BLOCK - len(seeds))
-        template = recipe.build_model(task.input_size, task.output_size)
+
+        def build() -> nn.Module:
+            return recipe.build_model(task.input_size, task.output_size)
+
+        template = build()
         refuse_unbatchable(template)
-        starts = [initial_parameters(template, seed, replica) for seed in self.streams]
+        starts = [initial_parameters(build, seed, replica) for seed in self.streams]
         self.names = list(starts[0])
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([start[name] for start in starts])) for name in self.names
@@ -172,20 +158,9 @@ class SeedBlock(pl.LightningModule):
         weights[:real] = 1 / real
         return self.data.inputs["train"][self.data.owner, rows], self.data.targets[self.data.owner, rows], weights
 
-    def seed_losses(self, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """The loss [S] of every seed on its own batch."""
-
-        def one(parameters: dict[str, Tensor], own_inputs: Tensor, own_targets: Tensor) -> Tensor:
-            prediction = functional_call(self.template[0], parameters, (own_inputs,))
-            per_sample = self.recipe.loss(prediction, own_targets).mean(dim=1)
-            return (per_sample * weights).sum()
-
-        losses: Tensor = vmap(one)(self.weights, inputs, targets)
-        return losses
-
     def training_step(self, step: int) -> Tensor:
         """One batch of every seed; the sum keeps each seed's gradient its own."""
-        losses = self.seed_losses(*self.batch(step))
+        losses = seed_losses(self.template[0], self.recipe.loss, self.weights, *self.batch(step))
         with torch.no_grad():
             self.epoch_loss += losses
             self.alive &= losses.isfinite()
@@ -211,16 +186,12 @@ class SeedBlock(pl.LightningModule):
     @torch.no_grad()
     def predict_split(self, split: str, weights: Mapping[str, Tensor]) -> np.ndarray:
         """Predictions [S, samples, O] of one split with the given stacked weights."""
-
-        def one(parameters: dict[str, Tensor], own_inputs: Tensor) -> Tensor:
-            prediction: Tensor = functional_call(self.template[0], parameters, (own_inputs,))
-            return prediction
-
         samples = self.data.samples(split)
         parts = []
         for start in range(0, samples, PREDICTION_ROWS):
             rows = torch.arange(start, start + PREDICTION_ROWS, device=self.alive.device).clamp(max=samples - 1)
-            parts.append(vmap(one)(dict(weights), self.data.inputs[split][self.data.owner, rows[None]]))
+            inputs = self.data.inputs[split][self.data.owner, rows[None]]
+            parts.append(seed_predictions(self.template[0], weights, inputs))
         return torch.cat(parts, dim=1)[:, :samples].cpu().numpy()
 
     def training_seeds(self) -> Iterator[tuple[int, SeedResult]]:

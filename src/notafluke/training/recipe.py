@@ -10,11 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from notafluke.training.gradients import Gradients
 
-UNBATCHABLE = (nn.RNNBase, nn.RNNCellBase, nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
-
-
-class UnbatchableError(TypeError):
-    """A model holds a module that cannot be batched over seeds."""
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,17 +23,8 @@ class Recipe:
     """
 
     build_model: Callable[[int, int], nn.Module]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     gradient_rule: Callable[[Gradients], Gradients]
     optimizer: Callable[[Sequence[nn.Parameter], int], LRScheduler]
     max_epochs: int
     batch_size: int
-
-
-def refuse_unbatchable(model: nn.Module) -> None:
-    """Raise UnbatchableError if the model holds a module that cannot be batched over seeds, by its name."""
-    for name, module in model.named_modules():
-        if isinstance(module, UNBATCHABLE):
-            raise UnbatchableError(
-                f"{type(module).__name__} ({name or 'the model itself'}) cannot train several seeds together"
-            )

@@ -1,0 +1,120 @@
+"""Decided beforehand: the study as it stood when training first started, and every look at its verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from notafluke.configuration import flatten
+from notafluke.plan import Plan
+
+
+def register(plan: Plan) -> None:
+    """Store the resolved study at the first start of training under its name; later it is left alone.
+
+    A study whose runs were all recorded before, in other studies, is registered when it is first decided.
+    """
+    path = plan.folder / "registered.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "registered": _now(),
+        "digest": plan.study.digest,
+        "runs_recorded_before": plan.recorded_runs(),
+        "study": plan.study.as_text_tree(),
+    }
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+    except FileExistsError:
+        pass
+
+
+def note_look(plan: Plan) -> None:
+    """Append this look (digests of the study with and without its seeds, seeds, runs, time) to ``looks.jsonl``."""
+    look = {
+        "study": plan.study.digest,
+        "design": plan.study.design_digest,
+        "seeds": len(plan.study.seeds),
+        "runs": plan.recorded_runs(),
+        "time": _now(),
+    }
+    with (plan.folder / "looks.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(look) + "\n")
+
+
+def cautions(plan: Plan) -> list[str]:
+    """What a reader must know before believing the verdicts: changed, late or repeated decisions."""
+    return [*_changed(plan), *_late(plan), *_looked_before(plan)]
+
+
+def _registered(plan: Plan) -> dict[str, Any] | None:
+    path = plan.folder / "registered.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return content if isinstance(content, dict) else None
+
+
+def _changed(plan: Plan) -> list[str]:
+    registered = _registered(plan)
+    if registered is None or registered["digest"] == plan.study.digest:
+        return []
+    before, after = (_readable(tree) for tree in (registered["study"], plan.study.as_text_tree()))
+    changes = [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    ]
+    runs = max((look["runs"] for look in _looks(plan.folder) if look["study"] == registered["digest"]), default=0)
+    runs = max(runs, plan.recorded_runs())
+    return [
+        f"Changed after {runs} runs: this is not the study that was registered before training. {'; '.join(changes)}"
+    ]
+
+
+def _readable(tree: Mapping[str, Any]) -> dict[str, str]:
+    """A study's text as short keys to values; what is set alike in several arms of a task stands once."""
+    rest = {key: str(value) for key, value in flatten({**tree, "arms": {}}).items()}
+    arms = {
+        f"{task}, {arm}: {key}" if key not in tree["arms"][task]["control"] else f"{task}: {key}": str(value)
+        for task, own in tree["arms"].items()
+        for arm, overrides in reversed(own.items())
+        for key, value in overrides.items()
+    }
+    names = {task: ", ".join(own) for task, own in tree["arms"].items()}
+    return {**rest, **{f"arms of {task}": text for task, text in names.items()}, **arms}
+
+
+def _late(plan: Plan) -> list[str]:
+    registered = _registered(plan)
+    before = registered["runs_recorded_before"] if registered else 0
+    if not before:
+        return []
+    return [
+        f"Registered late: {before} of its runs were recorded before this study was, so its claims are exploratory."
+    ]
+
+
+def _looked_before(plan: Plan) -> list[str]:
+    now, design = len(plan.study.seeds), plan.study.design_digest
+    name = plan.study.name.partition("+")[0]
+    folders = [Path(plan.results) / name, *sorted(Path(plan.results).glob(f"{name}+*"))]
+    looks = [look for folder in folders for look in _looks(folder)]
+    earlier = sorted({look["seeds"] for look in looks if look["design"] == design and look["seeds"] < now})
+    if not earlier:
+        return []
+    counts = ", ".join(map(str, earlier))
+    return [f"Exploratory: seeds were added after looks at {counts} seeds, without a declared schedule."]
+
+
+def _looks(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "looks.jsonl"
+    if path.is_file():
+        yield from (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
