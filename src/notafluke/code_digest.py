@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import json
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Module:
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)
     other_statements: list[ast.stmt] = field(default_factory=list)
+    star_imports: list[str] = field(default_factory=list)
 
 
 def code_digest(objects: Sequence[str]) -> str:
@@ -57,6 +59,9 @@ def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[as
     first_party = {PACKAGE, *(path.partition(".")[0] for path in objects)}
     reached: dict[tuple[str, str], list[ast.stmt]] = {}
     waiting = [_locate(path) for path in objects]
+    for path, (module, name) in zip(objects, waiting, strict=True):
+        if name != "*" and _definition(module, name) == ([], []):
+            raise LookupError(f"no source file defines {path}")
     seen = set()
     while waiting:
         module_name, name = waiting.pop()
@@ -78,8 +83,10 @@ def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple
         return [], []
     if name == "*":
         return module.other_statements, [(module_name, own) for own in module.definitions]
+    if name in module.imports and name not in module.definitions:
+        return [], [_locate(module.imports[name], missing_ok=True)]
     if name not in module.definitions:
-        return [], [_locate(module.imports[name], missing_ok=True)] if name in module.imports else []
+        return [], [(star, name) for star in module.star_imports]
     nodes = module.definitions[name] + module.other_statements
     return nodes, [found for node in nodes for found in _mentions(node, module)]
 
@@ -88,14 +95,14 @@ def _is_installed(path: str) -> bool:
     """Whether a dotted path is of an installed package or of Python itself, and not of a source checkout."""
     package = path.partition(".")[0]
     source = find_source(package)
+    if source is None and importlib.util.find_spec(package) is None:
+        raise LookupError(f"no source file defines {path}")
     return package != PACKAGE and (source is None or any(folder in source.parents for folder in _INSTALLED))
 
 
 def _installed_version(path: str) -> str:
-    try:
-        return version(path.partition(".")[0])
-    except PackageNotFoundError:
-        return ""
+    distributions = packages_distributions().get(path.partition(".")[0], [])
+    return ",".join(f"{name} {version(name).partition('+')[0]}" for name in sorted(set(distributions)))
 
 
 def source_files(objects: Iterable[str]) -> set[Path]:
@@ -136,7 +143,10 @@ def find_source(name: str) -> Path | None:
 
 def _register(statement: ast.stmt, module: Module, package: str) -> None:
     if isinstance(statement, ast.Import | ast.ImportFrom):
-        module.imports.update(_bound_by_import(statement, package))
+        bound = _bound_by_import(statement, package)
+        if "*" in bound:
+            module.star_imports.append(bound.pop("*").removesuffix(".*"))
+        module.imports.update(bound)
         return
     names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     if isinstance(statement, _DEFINITIONS):
@@ -194,11 +204,15 @@ def _mentions(node: ast.AST, module: Module) -> Iterator[tuple[str, str]]:
                 yield _locate(".".join([imports[chain[0]], *chain[1:]]), missing_ok=True)
             elif chain and chain[0] in module.definitions:
                 yield module.name, chain[0]
+            elif chain and id(child) not in inner_chains:
+                yield from ((star, chain[0]) for star in module.star_imports)
         elif isinstance(child, ast.Name) and id(child) not in inner_chains:
             if child.id in imports:
                 yield _locate(imports[child.id], missing_ok=True)
             elif child.id in module.definitions:
                 yield module.name, child.id
+            else:
+                yield from ((star, child.id) for star in module.star_imports)
 
 
 def _attribute_chain(node: ast.expr) -> list[str]:
@@ -226,6 +240,8 @@ def _plain(node: Any) -> Any:
     """A syntax tree as nested lists, without positions, docstrings and empty fields (which vary between Pythons)."""
     if isinstance(node, list):
         return [_plain(item) for item in node if not (isinstance(item, ast.stmt) and _is_docstring(item))]
+    if isinstance(node, ast.Constant):
+        return ["Constant", type(node.value).__name__, repr(node.value)]
     if isinstance(node, ast.AST):
         fields = [(name, _plain(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
         return [type(node).__name__, *fields]

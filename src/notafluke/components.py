@@ -64,8 +64,10 @@ def check(config: Mapping[str, Any]) -> None:
             try_out()
         except UnbatchableError as error:
             raise UsageError(f"{error.component} ({_name(config, error.component)}) {error}") from error
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"{group} ({_name(config, group)}): {error}") from error
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0]
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise UsageError(f"{group} ({_name(config, group)}): {kind}{reason}") from error
 
 
 def _component(config: Mapping[str, Any], group: str) -> Callable[..., Any]:

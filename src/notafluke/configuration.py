@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -29,6 +30,8 @@ from notafluke.errors import UsageError, did_you_mean
 
 CONFIG_NAME = "config"
 NOT_PART_OF_A_RUN = ("execution", "seed", "hydra")
+DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
 MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size": 1, "execution.block_size": 1}
 
 
@@ -73,6 +76,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}")
     return content
@@ -115,17 +120,24 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     chosen = {key: value for key, value in overrides.items() if key in known_groups}
     for group, option in chosen.items():
         if option not in (valid := options(conf, group)):
+            if "," in option:
+                raise UsageError(
+                    f"{group}={option} is a sweep, but one option is needed here (several: -m, or a study)"
+                )
             raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
     with hydra_at(conf):
         default_choices = _compose(conf, ())[1]
         unchanged, choices = _compose(conf, tuple(chosen.items()))
-        for key, value in overrides.items():
-            if key not in chosen:
-                _check_value(key, value, unchanged, known_groups)
-        config, _ = _compose(conf, tuple(overrides.items()))
+        typed = {
+            key: value if key in chosen else _typed(key, value, unchanged, known_groups)
+            for key, value in overrides.items()
+        }
+        config, _ = _compose(conf, tuple(typed.items()))
     values_before, values = flatten(unchanged), flatten(config)
     for key, minimum in MINIMUM.items():
         _check_minimum(key, values.get(key), minimum)
+    if not DEVICE.fullmatch(str(values["execution.device"])):
+        raise UsageError(f"execution.device={values['execution.device']}: expected cpu, cuda or cuda:0")
     changes = {group: choice for group, choice in choices.items() if choice != default_choices[group]}
     changes |= {
         key: override_text(value)
@@ -178,7 +190,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _check_value(key: str, text: str, config: Mapping[str, Any], known_groups: Sequence[str]) -> None:
+def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequence[str]) -> str:
+    """The text of an override in the type of the value that it replaces. Raises UsageError where it does not fit."""
     leaves = flatten(config)
     settable = [leaf for leaf in leaves if not _is_internal(leaf)]
     if key not in settable:
@@ -189,18 +202,20 @@ def _check_value(key: str, text: str, config: Mapping[str, Any], known_groups: S
     if override.is_sweep_override():
         raise UsageError(f"{key}={text} is a sweep, but one value is needed here (several: -m, or a study)")
     value, default = override.value(), leaves[key]
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    kind = type(default)
-    fits = (
-        kind not in expected
-        or (isinstance(value, kind) and not (kind is int and isinstance(value, bool)))
-        or (kind is float and isinstance(value, int) and not isinstance(value, bool))
-        or (kind is str and not isinstance(value, list | dict))
-    )
-    if not fits:
-        raise UsageError(f"{key}={text}: expected {expected[kind]}, like the default {default}")
+    if default is None:
+        return text
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(default, str) and value is not None and not isinstance(value, list | dict):
+        value = value if isinstance(value, str) else text.strip()
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    if type(value) is not type(default) and not (isinstance(default, str) and isinstance(value, str)):
+        raise UsageError(f"{key}={text}: expected {kinds[type(default)]}, like the default {default}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{key}={text}: expected a finite number")
+    if isinstance(value, list) and not all(isinstance(item, int | float) for item in value) and default:
+        raise UsageError(f"{key}={text}: expected a list of numbers, like the default {default}")
+    return override_text(value)
 
 
 def _is_internal(leaf: str) -> bool:
@@ -214,34 +229,30 @@ def _check_minimum(key: str, value: Any, minimum: int) -> None:
 
 
 def override_text(value: Any) -> str:
-    """A configuration value in Hydra's override grammar, so that it parses back to the same value."""
+    """A configuration value in Hydra's override grammar, so that it parses back to the same value and type."""
     if value is None:
         return "null"
     if isinstance(value, str):
-        override = OverridesParser.create()
-        try:
-            if override.parse_override(f"key={value}").value() == value:
-                return value
-        except HydraException:
-            pass
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        plain = PLAIN_TEXT.fullmatch(value) and OverridesParser.create().parse_override(f"key={value}").value() == value
+        return value if plain else QuotedString(value, Quote.single).with_quotes()
     if isinstance(value, list):
         return "[" + ",".join(override_text(item) for item in value) + "]"
     return json.dumps(value)
 
 
-def split_overrides(text: str) -> list[str]:
-    """Split ``a=b c=range(0, 8) d='e f'`` at blanks outside quotes, brackets and parentheses."""
+def split_overrides(text: str, separators: str = " \t\r\n") -> list[str]:
+    """Split ``a=b c=range(0, 8) d='e f'`` at separators outside quotes, brackets and parentheses."""
     parts: list[str] = []
-    current, depth, quote = "", 0, ""
+    current, depth, quote, escaped = "", 0, "", False
     for character in text:
         if quote:
-            quote = "" if character == quote else quote
+            quote = "" if character == quote and not escaped else quote
+            escaped = character == "\\" and not escaped
         elif character in "'\"":
             quote = character
         else:
             depth += (character in "([{") - (character in ")]}")
-        if character.isspace() and not quote and depth <= 0:
+        if character in separators and not quote and depth <= 0:
             parts.append(current)
             current = ""
         else:

@@ -231,7 +231,7 @@ def _read_cache(path: Path) -> Plan | None:
         tree = json.loads(path.read_text(encoding="utf-8"))
         if all(_file_digest(Path(name)) == digest for name, digest in tree["digests"].items()):
             return Plan.from_tree(tree["plan"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
 

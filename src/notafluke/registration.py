@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def note_look(plan: Plan) -> None:
     look = {
         "study": plan.study.digest,
         "design": plan.study.design_digest,
-        "seeds": len(plan.study.seeds),
+        "seeds": list(plan.study.seeds),
         "runs": plan.recorded_runs(),
         "time": _now(),
     }
@@ -99,22 +100,27 @@ def _late(plan: Plan) -> list[str]:
 
 
 def _looked_before(plan: Plan) -> list[str]:
-    now, design = len(plan.study.seeds), plan.study.design_digest
+    """Looks at other seeds of the same design, the study's overridden forms included, before the first at these."""
+    now, design = list(plan.study.seeds), plan.study.design_digest
     name = plan.study.name.partition("+")[0]
     folders = [Path(plan.results) / name, *sorted(Path(plan.results).glob(f"{name}+*"))]
-    looks = [look for folder in folders for look in _looks(folder)]
-    earlier = sorted({look["seeds"] for look in looks if look["design"] == design and look["seeds"] < now})
+    looks = [look for folder in folders for look in _looks(folder) if look["design"] == design]
+    first = min((look["time"] for look in looks if look["seeds"] == now), default="~")
+    earlier = sorted({len(look["seeds"]) for look in looks if look["seeds"] != now and look["time"] < first})
     if not earlier:
         return []
     counts = ", ".join(map(str, earlier))
-    return [f"Exploratory: seeds were added after looks at {counts} seeds, without a declared schedule."]
+    return [f"Exploratory: looked at before with {counts} seeds, without a declared schedule of looks."]
 
 
 def _looks(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / "looks.jsonl"
     if path.is_file():
-        yield from (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
+        for line in path.read_text(encoding="utf-8").splitlines():
+            # A line that was cut off while it was written is no look.
+            with suppress(json.JSONDecodeError):
+                yield json.loads(line)
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -17,6 +17,7 @@ from notafluke.configuration import (
     override_text,
     overrides_by_key,
     read_yaml,
+    split_overrides,
     sweep_values,
 )
 from notafluke.errors import UsageError, did_you_mean
@@ -174,6 +175,7 @@ class StudyDraft:
     tasks: dict[str, dict[str, str]]
     sweep: dict[str, str]
     claims: dict[str, dict[str, Any]]
+    written_tasks: tuple[str, ...]
 
     @classmethod
     def read(cls, conf: Path, name: str) -> StudyDraft:
@@ -195,6 +197,7 @@ class StudyDraft:
             _task_settings(path, content["tasks"]),
             _overrides(f"{path}: sweep", content["sweep"]),
             _sections(f"{path}: claims", content.get("claims")),
+            tuple(_task_settings(path, content["tasks"])),
         )
         draft._check_scalars()
         return draft
@@ -302,7 +305,7 @@ class StudyDraft:
         where = f"{self.path}: claims.{claim_id}"
         keys = ["sentence", "treatment", "control", "tasks", "metric", "sesoi", "expects", "role"]
         _require_keys(where, section, keys, required=["sentence", "treatment"])
-        tasks = section.get("tasks", list(self.tasks))
+        tasks = section.get("tasks", list(self.written_tasks))
         tasks = sweep_values("task", tasks) if isinstance(tasks, str) else tasks
         expects, role = section.get("expects", "better"), section.get("role", "claim")
         for key, value, valid in (("expects", expects, EXPECTATIONS), ("role", role, ROLES)):
@@ -340,7 +343,10 @@ def _arm_reference(where: str, value: Any) -> str:
         return CONTROL
     changes = value if isinstance(value, dict) else None
     if isinstance(value, str):
-        changes = overrides_by_key(value.replace(",", " ").split())
+        try:
+            changes = overrides_by_key(split_overrides(value, ", \t\n"))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
     if not changes:
         raise UsageError(f"{where}: {value!r} is neither 'control' nor changes such as activation=iris")
     return arm_name({str(key): str(own) for key, own in changes.items()})

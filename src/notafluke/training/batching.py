@@ -61,8 +61,9 @@ def refuse_unbatchable(model: nn.Module) -> None:
 def initial_parameters(build: Callable[[], nn.Module], seed: int, replica: int) -> dict[str, Tensor]:
     """Starting values by name, each from the stream (seed, replica, "initialisation", name).
 
-    A model with ``initialise(name, generator)`` draws its own. Of another each parameter is what its constructor
-    draws when torch's generator stands at the beginning of that parameter's stream.
+    A model with ``initialise(name, generator)`` draws its own. Of another each parameter is what its module's
+    ``reset_parameters``, or else the model's constructor, draws when torch's generator stands at the beginning of that
+    parameter's stream.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -70,12 +71,15 @@ def initial_parameters(build: Callable[[], nn.Module], seed: int, replica: int) 
         values = {}
         for name, parameter in model.named_parameters():
             own_seed = torch_seed(seed, replica, "initialisation", name)
+            torch.manual_seed(own_seed)
+            owner = model.get_submodule(name.rpartition(".")[0])
             if callable(initialise := getattr(model, "initialise", None)):
                 initialise(name, torch.Generator().manual_seed(own_seed))
-                values[name] = parameter.detach().clone()
+            elif callable(reset := getattr(owner, "reset_parameters", None)):
+                reset()
             else:
-                torch.manual_seed(own_seed)
-                values[name] = build().get_parameter(name).detach()
+                parameter = build().get_parameter(name)
+            values[name] = parameter.detach().clone()
     return values
 
 

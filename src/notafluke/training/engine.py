@@ -232,6 +232,9 @@ class SeedBlock(pl.LightningModule):
         test = self.predict_split("test", self.best)
         for position, result in enumerate(self.results):
             result.weight_digest = weight_digest({name: value[position] for name, value in self.weights.items()})
+            if result.outcome == "ok" and result.best_epoch < 0:
+                result.outcome = "diverged"
+                result.reason = f"validation {self.task.primary_metric} not finite in any epoch"
             if result.outcome == "ok":
                 result.predictions = test[position]
                 result.test_metrics = self.task.test_metrics(

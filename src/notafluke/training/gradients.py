@@ -16,12 +16,19 @@ Gradients = Mapping[str, Tensor]
 
 
 def global_norm(gradients: Gradients) -> Tensor:
-    """Euclidean norm (scalar) over all parameters of one model."""
-    return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+    """Euclidean norm (scalar) over all parameters of one model.
+
+    Relative to the largest entry, because the squares of float32 numbers overflow at 1e19 and vanish at 1e-23.
+    """
+    largest = torch.stack([gradient.abs().amax() for gradient in gradients.values()]).amax()
+    unit = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return largest * torch.stack([(gradient / unit).square().sum() for gradient in gradients.values()]).sum().sqrt()
 
 
-def scaled(gradients: Gradients, factor: Tensor) -> dict[str, Tensor]:
-    """All gradients times one factor."""
+def scaled(gradients: Gradients, wanted: Tensor, norm: Tensor) -> dict[str, Tensor]:
+    """All gradients brought from their norm to the wanted one; unchanged where the norm is 0 or not finite."""
+    usable = (norm > 0) & norm.isfinite()
+    factor = torch.where(usable, wanted / norm, torch.ones_like(norm))
     return {name: gradient * factor for name, gradient in gradients.items()}
 
 
@@ -43,7 +50,7 @@ def clip_norm(gradients: Gradients, max_norm: float) -> Gradients:
     """
     require_positive("max_norm", max_norm)
     norm = global_norm(gradients)
-    return scaled(gradients, torch.where(norm > max_norm, max_norm / norm, torch.ones_like(norm)))
+    return scaled(gradients, norm.clamp(max=max_norm), norm)
 
 
 def scale_norm(gradients: Gradients, coefficient: float) -> Gradients:
@@ -53,4 +60,4 @@ def scale_norm(gradients: Gradients, coefficient: float) -> Gradients:
     """
     require_positive("coefficient", coefficient)
     norm = global_norm(gradients)
-    return scaled(gradients, torch.where(norm > 0, coefficient / norm, torch.ones_like(norm)))
+    return scaled(gradients, torch.full_like(norm, coefficient), norm)

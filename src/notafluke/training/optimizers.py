@@ -46,7 +46,9 @@ def scheduled(optimizer: torch.optim.Optimizer, schedule: Schedule, steps: int) 
 def adam(
     parameters: Parameters, steps: int, lr: float, betas: tuple[float, float], eps: float, schedule: Schedule
 ) -> LambdaLR:
-    """Adam (Kingma and Ba 2015)."""
+    """Adam (Kingma and Ba 2015). Raises ValueError unless ``betas`` are two."""
+    if len(betas) != 2:
+        raise ValueError(f"betas={list(betas)}: expected two numbers")
     return scheduled(torch.optim.Adam(parameters, lr=lr, betas=(betas[0], betas[1]), eps=eps), schedule, steps)
 
 

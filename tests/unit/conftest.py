@@ -1,0 +1,56 @@
+"""What the unit tests share. The environment that torch reads when it is loaded is pinned before a test imports it."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notafluke import code_digest, configuration
+from notafluke.training.determinism import pin_environment
+
+pin_environment()
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def forget_all() -> None:
+    """Empty what the library remembers about files within one process, as a new process would."""
+    importlib.invalidate_caches()
+    for module in (code_digest, configuration):
+        for value in vars(module).values():
+            if callable(clear := getattr(value, "cache_clear", None)):
+                clear()
+
+
+@pytest.fixture(scope="session")
+def forget() -> Callable[[], None]:
+    """A function that makes this process as forgetful as a new one."""
+    return forget_all
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of ``conf/``, shared by the tests of a module."""
+    folder = tmp_path_factory.mktemp("workplace").resolve()
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
+    return folder
+
+
+@pytest.fixture
+def conf(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The copy of ``conf/``, with its parent as the working folder. To be read, and to be added to."""
+    monkeypatch.chdir(workplace)
+    return workplace / "conf"
+
+
+@pytest.fixture
+def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of ``conf/`` for this test alone, to be edited; its parent is the working folder."""
+    folder = tmp_path.resolve() / "own"
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
+    monkeypatch.chdir(folder)
+    return folder / "conf"

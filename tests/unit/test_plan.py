@@ -1,0 +1,586 @@
+"""Plans: run keys that are a run's content and nothing else, folders that are safe names, and the cache."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notafluke import components
+from notafluke import plan as plan_module
+from notafluke.configuration import RunConfig, compose_run, override_text, overrides_by_key
+from notafluke.errors import UsageError
+from notafluke.plan import LABEL_LENGTH, Cell, Plan, load_plan, make_cell, make_plan
+
+SMALL = {"task": "adding", "task.length": "6", "task.train_size": "20"}
+
+
+def cell(conf: Path, *overrides: str) -> Cell:
+    return make_cell(compose_run(conf, overrides_by_key(overrides)))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def write_study(conf: Path, name: str = "tiny", **content: Any) -> str:
+    base: dict[str, Any] = {
+        "tasks": {"adding": {"task.length": 6, "task.train_size": 20}},
+        "sweep": {"activation": "tanh,iris", "seed": "range(0,2)"},
+        "claims": {"iris": {"sentence": "iris beats tanh", "treatment": "activation=iris", "sesoi": "2%"}},
+    }
+    text = yaml.safe_dump(base | content, sort_keys=False)
+    (conf / "study" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return name
+
+
+def write_prices(path: Path, scale: float = 1.0) -> Path:
+    """Closing prices of 400 days, a random walk."""
+    steps = np.random.default_rng(0).normal(0, 0.01, 400)
+    days = [date(2001, 1, 1) + timedelta(days=number) for number in range(400)]
+    rows = [f"{day.isoformat()},{price:.6f}" for day, price in zip(days, scale * np.exp(np.cumsum(steps)), strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("Date,Close\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def priced(path: Path | str) -> list[str]:
+    return [
+        "task=stock",
+        f"task.source={override_text(str(path))}",
+        "task.train_end=2001-06-30",
+        "task.validation_end=2001-09-30",
+        "task.test_end=2001-12-31",
+    ]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class TestKey:
+    @pytest.mark.parametrize(
+        "overrides",
+        [
+            "execution.block_size=3",
+            "execution.tracking=false",
+            "execution.retrain=true",
+            "execution.results=elsewhere",
+            "seed=5",
+            "task=stock",
+            "activation=tanh",
+            "optimizer.lr=0.0100",
+            "optimizer.lr=1e-2",
+            "model.forget_bias=1",
+            "task.start=null",
+        ],
+    )
+    def test_is_the_same_however_and_wherever_it_is_executed(self, conf: Path, overrides: str) -> None:
+        assert cell(conf, overrides).key == cell(conf).key
+
+    @pytest.mark.parametrize(
+        "overrides",
+        [
+            "activation=iris",
+            "model=rnn",
+            "loss=mse",
+            "gradient=none",
+            "optimizer=sgd",
+            "task=adding",
+            "optimizer.lr=0.011",
+            "optimizer.schedule=linear",
+            "optimizer.betas=[0.9,0.99]",
+            "gradient.max_norm=2",
+            "trainer.max_epochs=11",
+            "trainer.batch_size=33",
+            "task.window=21",
+            "task.cost=0",
+            "replica=1",
+            "execution.device=cuda",
+        ],
+    )
+    def test_differs_with_what_the_run_is(self, conf: Path, overrides: str) -> None:
+        changed, default = cell(conf, overrides), cell(conf)
+        assert changed.key != default.key and changed.folder != default.folder
+
+    def test_every_change_gives_a_key_of_its_own(self, conf: Path) -> None:
+        variants = [(), ("activation=iris",), ("loss=mse",), ("replica=1",), ("activation=iris", "replica=1")]
+        keys = {cell(conf, *overrides).key for overrides in variants}
+        assert len(keys) == len(variants)
+
+    def test_the_order_of_overrides_does_not_matter(self, conf: Path) -> None:
+        assert cell(conf, "activation=iris", "loss=mse") == cell(conf, "loss=mse", "activation=iris")
+
+    def test_one_gpu_is_as_good_as_another(self, conf: Path) -> None:
+        assert cell(conf, "execution.device=cuda:1").key == cell(conf, "execution.device=cuda").key
+
+    def test_seeds_have_keys_of_their_own(self, conf: Path) -> None:
+        control, iris = cell(conf), cell(conf, "activation=iris")
+        keys = {own.run_key(seed) for own in (control, iris) for seed in range(100)}
+        assert len(keys) == 200 and all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+        assert control.run_key(3) == cell(conf, "seed=9").run_key(3)
+
+    def test_descriptions_do_not_count_and_options_do(self, own_conf: Path, forget: Callable[[], None]) -> None:
+        def key() -> str:
+            forget()
+            return cell(own_conf, "activation=iris").key
+
+        before = key()
+        edit(own_conf / "activation" / "iris.yaml", "description: Iris", "description: The very best, Iris")
+        edit(own_conf / "model" / "lstm.yaml", "source: S. Hochreiter", "source: Sepp Hochreiter")
+        edit(own_conf / "task" / "stock.yaml", "reference: Package", "reference: The package")
+        edit(own_conf / "task" / "stock.yaml", "# Tomorrow", "# The day after, tomorrow")
+        edit(own_conf / "trainer" / "default.yaml", "description: Fixed", "description: A fixed")
+        assert key() == before
+        edit(own_conf / "model" / "lstm.yaml", "hidden_size: 16", "hidden_size: 17")
+        assert key() != before
+
+    def test_an_edited_default_and_an_override_are_the_same_run(
+        self, own_conf: Path, forget: Callable[[], None]
+    ) -> None:
+        """The key hashes what the configuration is, not how it came about."""
+        overridden = cell(own_conf, "model.hidden_size=17").key
+        edit(own_conf / "model" / "lstm.yaml", "hidden_size: 16", "hidden_size: 17")
+        forget()
+        assert cell(own_conf).key == overridden
+
+    def test_neither_the_folder_nor_the_process_counts(self, conf: Path) -> None:
+        code = (
+            "from notafluke.configuration import compose_run, conf_folder; from notafluke.plan import make_cell; "
+            "print(make_cell(compose_run(conf_folder(), {'activation': 'iris'})).key)"
+        )
+        root = Path(__file__).parents[2]
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == cell(conf, "activation=iris").key
+
+    @pytest.mark.parametrize("package", ["torch", "numpy"])
+    def test_versions_count(self, conf: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+        before = cell(conf).key
+        true = plan_module.version
+        monkeypatch.setattr(plan_module, "version", lambda name: "0.0.1" if name == package else true(name))
+        assert cell(conf).key != before
+
+    def test_the_build_of_torch_does_not_count(self, conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = cell(conf).key
+        true = plan_module.version
+        monkeypatch.setattr(
+            plan_module, "version", lambda name: true(name).partition("+")[0] + "+cu126" * (name == "torch")
+        )
+        assert cell(conf).key == before
+
+
+class TestData:
+    """`task.source`: the content of the file counts, its place does not."""
+
+    def test_two_copies_are_the_same_runs_in_the_same_folder(self, conf: Path, tmp_path: Path) -> None:
+        first = write_prices(tmp_path / "a" / "prices.csv")
+        second = tmp_path / "b c" / "other name, ü.csv"
+        second.parent.mkdir()
+        shutil.copy(first, second)
+        one, two = cell(conf, *priced(first)), cell(conf, *priced(second))
+        assert (one.key, one.folder) == (two.key, two.folder)
+        assert str(tmp_path.name) not in one.folder and "prices" not in one.folder
+
+    def test_other_content_is_another_run(self, conf: Path, tmp_path: Path) -> None:
+        first, second = write_prices(tmp_path / "a.csv"), write_prices(tmp_path / "b.csv", 2.0)
+        one, two = cell(conf, *priced(first)), cell(conf, *priced(second))
+        assert one.key != two.key and one.folder != two.folder
+        write_prices(first, 2.0)
+        assert cell(conf, *priced(first)).key == two.key
+
+    def test_a_csv_is_not_the_package(self, conf: Path, tmp_path: Path) -> None:
+        path = write_prices(tmp_path / "a.csv")
+        assert cell(conf, *priced(path)).key != cell(conf, *[part for part in priced(path) if "source" not in part]).key
+
+    def test_a_relative_path(self, conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_prices(tmp_path / "a.csv")
+        absolute = cell(conf, *priced(path))
+        monkeypatch.chdir(tmp_path)
+        assert cell(conf, *priced("a.csv")).folder == absolute.folder
+
+    def test_a_missing_file_is_a_usage_error(self, conf: Path) -> None:
+        with pytest.raises(UsageError, match=r"nowhere\.csv"):
+            cell(conf, *priced("nowhere.csv"))
+
+
+class TestCode:
+    """A component of the user's own, in a module that is not notafluke's."""
+
+    SOURCE = (
+        "import torch\n\nSLOPE = 2.0\n\n\n"
+        "def steep(x):\n    return torch.tanh(SLOPE * x)\n\n\ndef flat(x):\n    return x\n"
+    )
+
+    @pytest.fixture
+    def module(self, own_conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        path = tmp_path / "ideas_of_mine.py"
+        path.write_text(self.SOURCE, encoding="utf-8")
+        for name in ("steep", "flat"):
+            (own_conf / "activation" / f"{name}.yaml").write_text(
+                f"description: Mine\nsource: mine\n_target_: ideas_of_mine.{name}\n_partial_: true\n", encoding="utf-8"
+            )
+        yield path
+        sys.modules.pop("ideas_of_mine", None)
+
+    def test_an_edit_changes_the_keys_of_what_uses_it(
+        self, module: Path, own_conf: Path, forget: Callable[[], None]
+    ) -> None:
+        def keys() -> dict[str, str]:
+            forget()
+            return {name: cell(own_conf, f"activation={name}").key for name in ("steep", "flat", "tanh")}
+
+        before = keys()
+        module.write_text(self.SOURCE.replace("SLOPE * x)", "SLOPE * x)  # why"), encoding="utf-8")
+        assert keys() == before
+        module.write_text(self.SOURCE.replace("2.0", "3.0"), encoding="utf-8")
+        after = keys()
+        assert {name for name in before if after[name] != before[name]} == {"steep"}
+        module.write_text(self.SOURCE, encoding="utf-8")
+        assert keys() == before
+
+    def test_it_trains_as_a_component(self, module: Path, own_conf: Path, forget: Callable[[], None]) -> None:
+        import torch
+
+        forget()
+        config = compose_run(own_conf, {**SMALL, "activation": "steep"}).config
+        components.check(config)
+        network = components.build_recipe(config).build_model(2, 1)
+        assert network(torch.zeros(3, 4, 2)).shape == (3, 1)
+
+    def test_the_cached_plan_is_stale_when_the_module_changes(
+        self, module: Path, own_conf: Path, forget: Callable[[], None]
+    ) -> None:
+        forget()
+        write_study(own_conf, sweep={"activation": "tanh,steep", "seed": 0}, claims={})
+        before = load_plan("tiny")
+        assert str(module) in before.files
+        module.write_text(self.SOURCE.replace("2.0", "4.0"), encoding="utf-8")
+        forget()
+        after = load_plan("tiny")
+        assert after.cells["adding"]["activation=steep"].key != before.cells["adding"]["activation=steep"].key
+        assert after.cells["adding"]["control"] == before.cells["adding"]["control"]
+
+
+class TestFolder:
+    def test_reads_well(self, conf: Path) -> None:
+        own = cell(conf, "activation=iris")
+        assert own.folder == f"results/runs/stock/activation=iris-{own.key[:8]}"
+        assert own.metrics_file(3) == Path(own.folder) / "seed=3" / "metrics.json"
+        assert own.task == "stock" and own.changes == {"activation": "iris"}
+        assert cell(conf).folder == f"results/runs/stock/default-{cell(conf).key[:8]}"
+
+    def test_below_the_folder_of_results(self, conf: Path) -> None:
+        assert cell(conf, "execution.results=a/b").folder.startswith("a/b/runs/stock/default-")
+
+    def test_the_overrides_make_the_cell_again(self, conf: Path) -> None:
+        for overrides in (["activation=iris", "optimizer.lr=3e-3"], ["task=adding", "model=rnn", "replica=2"], []):
+            own = cell(conf, *overrides)
+            assert cell(conf, *own.overrides) == own
+
+    @given(
+        st.text(max_size=300)
+        | st.sampled_from(["../../../etc/passwd", "..", ".", "/", "a\\b", "{seed}", "x" * 999, "a\nb", "-rf", "é/ü"])
+    )
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    def test_any_value_gives_one_safe_and_short_name(self, workplace: Path, value: str) -> None:
+        """No separators, no wildcards of Snakemake, no name that a file system refuses."""
+        run = compose_run(workplace / "conf", {"task": "adding"})
+        shown = RunConfig(run.config, run.choices, {"optimizer.schedule": override_text(value)})
+        folder = make_cell(shown).folder
+        head, _, name = folder.rpartition("/")
+        assert head == "results/runs/adding"
+        assert re.fullmatch(r"[A-Za-z0-9_=.,+-]+", name) and len(name) <= LABEL_LENGTH + 9
+        assert not name.startswith((".", "-"))
+
+    def test_values_that_share_a_label_do_not_share_a_folder(self, conf: Path) -> None:
+        """Cut to one length, or with the same characters replaced."""
+        long = [f"optimizer.schedule={'x' * 120}{end}" for end in "ab"]
+        odd = ["optimizer.schedule='a/b'", "optimizer.schedule='a:b'"]
+        for one, two in (long, odd):
+            first, second = cell(conf, one), cell(conf, two)
+            assert first.folder.rpartition("-")[0] == second.folder.rpartition("-")[0]
+            assert first.folder != second.folder
+
+
+class TestPlan:
+    def test_demo(self, conf: Path) -> None:
+        plan = make_plan("demo")
+        assert {task: set(arms) for task, arms in plan.cells.items()} == {
+            task: {arm.name for arm in arms} for task, arms in plan.study.arms.items()
+        }
+        assert len(plan.distinct_cells) == sum(len(arms) for arms in plan.cells.values())
+        assert len(plan.metrics_files()) == len(plan.distinct_cells) * len(plan.study.seeds)
+        assert len(set(plan.metrics_files())) == len(plan.metrics_files())
+        assert plan.missing() == plan.metrics_files()
+        assert plan.folder == Path("results/demo") and plan.warnings == ()
+        assert {arms["activation=iris"].changes["activation"] for arms in plan.cells.values()} == {"iris"}
+
+    def test_cells_are_those_of_a_single_run(self, conf: Path) -> None:
+        """The plan's folder and what `notafluke train` makes of the same overrides are one."""
+        from notafluke.train import cell_of
+
+        for own in make_plan("demo").distinct_cells:
+            assert cell_of([*own.overrides, "seed=3"]) == own
+
+    def test_writes_nothing(self, conf: Path) -> None:
+        before = files_below(conf.parent)
+        make_plan("demo")
+        with pytest.raises(UsageError):
+            make_plan("demo", ["activation=irsi"])
+        assert files_below(conf.parent) == before
+
+    def test_a_misspelled_option_anywhere_in_a_sweep(self, conf: Path) -> None:
+        with pytest.raises(UsageError, match="unknown option activation=irsi; did you mean 'iris'"):
+            make_plan("demo", ["activation=tanh,irsi"])
+
+    def test_missing(self, conf: Path) -> None:
+        plan = make_plan(write_study(conf))
+        first, *others = plan.metrics_files()
+        Path(first).parent.mkdir(parents=True)
+        Path(first).write_text("{}", encoding="utf-8")
+        assert plan.missing() == others
+        shutil.rmtree(plan.results)
+
+    def test_more_seeds_keep_the_cells(self, conf: Path) -> None:
+        write_study(conf)
+        plan, more = make_plan("tiny"), make_plan("tiny", ["seed=range(0,5)"])
+        assert more.cells == plan.cells and more.folder != plan.folder
+        assert set(plan.metrics_files()) < set(more.metrics_files())
+
+    def test_the_tree_is_read_back(self, conf: Path) -> None:
+        plan = make_plan("demo", ["task=stock", "seed=range(0,3)"])
+        assert plan.warnings
+        assert Plan.from_tree(json.loads(json.dumps(plan.as_tree()))) == plan
+
+    def test_two_spellings_of_one_treatment_are_refused(self, conf: Path) -> None:
+        write_study(conf, sweep={"optimizer.lr": "0.02,2e-2"}, claims={})
+        with pytest.raises(UsageError, match="duplicate"):
+            make_plan("tiny")
+
+    def test_two_treatments_that_are_one_run_are_refused(self, conf: Path) -> None:
+        """A whole number and the same number with a point."""
+        write_study(conf, sweep={"gradient.max_norm": "2,2.0"}, claims={})
+        with pytest.raises(UsageError, match="duplicate"):
+            make_plan("tiny")
+
+    @pytest.mark.parametrize(
+        ("claim", "expected"),
+        [
+            ({"metric": "msee"}, "unknown metric 'msee'; did you mean 'mse'"),
+            ({"control": "baseline:predict_mean"}, "did you mean 'predict_the_mean'"),
+            ({"control": "baseline:"}, "no baseline ''"),
+        ],
+    )
+    def test_claims_about_what_a_task_does_not_have(self, conf: Path, claim: Mapping[str, str], expected: str) -> None:
+        base = {"sentence": "s", "treatment": "activation=iris", "sesoi": 1}
+        write_study(conf, claims={"x": {**base, **claim}})
+        with pytest.raises(UsageError) as caught:
+            make_plan("tiny")
+        assert expected in str(caught.value) and "claim x" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("overrides", "expected"),
+        [
+            (["model.hidden_size=0"], "hidden_size=0"),
+            (["gradient.max_norm=-1"], "max_norm"),
+            (["optimizer.lr=-0.1"], "lr|learning rate"),
+            (["optimizer.schedule=lineer"], "linear"),
+            (["optimizer.betas=[0.9]"], "betas"),
+            (["optimizer.betas=[a,b]"], "optimizer"),
+            (["task.length=1"], "length"),
+            (["execution.device=banana"], "device"),
+            (["execution.results=null"], "results"),
+        ],
+        ids=str,
+    )
+    def test_values_that_cannot_work_are_refused_before_training(
+        self, conf: Path, overrides: list[str], expected: str
+    ) -> None:
+        with pytest.raises(UsageError, match=expected) as caught:
+            run = compose_run(conf, SMALL | overrides_by_key(overrides))
+            components.check(run.config)
+            make_cell(run)
+        assert "\n" not in str(caught.value)
+
+    def test_a_folder_of_results_that_looks_like_a_number(self, conf: Path) -> None:
+        assert cell(conf, "execution.results=2024").folder.startswith("2024/runs/")
+
+    @pytest.mark.parametrize(
+        "target", ["notafluke.nn.activations.irsi", "no_such_package.f", "notafluke", "iris", "os"]
+    )
+    def test_a_component_that_cannot_be_imported(self, own_conf: Path, target: str) -> None:
+        path = own_conf / "activation" / "mine.yaml"
+        path.write_text(f"description: d\nsource: s\n_target_: {target}\n_partial_: true\n", encoding="utf-8")
+        write_study(own_conf, sweep={"activation": "tanh,mine"}, claims={})
+        with pytest.raises(UsageError, match=re.escape(target)):
+            make_plan("tiny")
+
+    def test_an_option_that_the_component_does_not_take(self, own_conf: Path) -> None:
+        path = own_conf / "activation" / "mine.yaml"
+        text = "description: d\nsource: s\n_target_: notafluke.nn.activations.iris\n_partial_: true\nslope: 2\n"
+        path.write_text(text, encoding="utf-8")
+        write_study(own_conf, sweep={"activation": "tanh,mine"}, claims={})
+        with pytest.raises(UsageError, match="slope"):
+            make_plan("tiny")
+
+    def test_a_model_that_cannot_be_batched(self, own_conf: Path, tmp_path: Path, monkeypatch: Any) -> None:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "fused_model_of_mine.py").write_text(
+            "from torch import nn\n\n\ndef fused(input_size, output_size, activation):\n"
+            "    return nn.Sequential(nn.LSTM(input_size, output_size))\n",
+            encoding="utf-8",
+        )
+        path = own_conf / "model" / "fused.yaml"
+        path.write_text("description: d\nsource: s\n_target_: fused_model_of_mine.fused\n_partial_: true\n")
+        write_study(own_conf, sweep={"model": "lstm,fused"}, claims={})
+        with pytest.raises(UsageError, match="LSTM"):
+            make_plan("tiny")
+        sys.modules.pop("fused_model_of_mine", None)
+
+
+class TestCache:
+    @pytest.fixture
+    def makes(self, conf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+        """A tiny study and no cache yet; one entry for each time that a plan is really made."""
+        before = files_below(conf)
+        write_study(conf)
+        shutil.rmtree(".snakemake", ignore_errors=True)
+        made: list[str] = []
+
+        def counted(name: str, overrides: Any = ()) -> Plan:
+            made.append(name)
+            return make_plan(name, overrides)
+
+        monkeypatch.setattr(plan_module, "make_plan", counted)
+        yield made
+        shutil.rmtree(conf)
+        for name, content in before.items():
+            (conf / name).parent.mkdir(parents=True, exist_ok=True)
+            (conf / name).write_bytes(content)
+
+    def cache_files(self) -> list[Path]:
+        return sorted(Path(".snakemake").rglob("*.json"))
+
+    @pytest.mark.parametrize("overrides", [[], ["seed=range(0,3)"], ["activation=tanh,relu"]], ids=str)
+    def test_a_hit_is_the_fresh_plan(self, makes: list[str], overrides: list[str]) -> None:
+        fresh = load_plan("tiny", overrides)
+        again = load_plan("tiny", overrides)
+        assert makes == ["tiny"]
+        assert again == fresh == make_plan("tiny", overrides)
+        assert again.study.digest == fresh.study.digest and again.metrics_files() == fresh.metrics_files()
+
+    def test_other_overrides_are_another_plan(self, makes: list[str]) -> None:
+        assert load_plan("tiny") != load_plan("tiny", ["seed=0"])
+        assert load_plan("tiny", ["seed=0"]).study.seeds == (0,)
+        assert len(makes) == 2
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            b"",
+            b"{",
+            b"null",
+            b"[]",
+            b"{}",
+            b"3",
+            b"\xff\xfe\x00",
+            b'{"digests": {}}',
+            b'{"digests": {}, "plan": {}}',
+            b'{"digests": [], "plan": {}}',
+            b'{"digests": {}, "plan": {"cells": []}}',
+        ],
+    )
+    def test_a_damaged_file_is_ignored(self, makes: list[str], damage: bytes) -> None:
+        fresh = load_plan("tiny")
+        (path,) = self.cache_files()
+        path.write_bytes(damage)
+        assert load_plan("tiny") == fresh
+        assert len(makes) == 2
+        assert load_plan("tiny") == fresh and len(makes) == 2, "the damaged file is written anew"
+
+    def test_half_a_file_is_ignored(self, makes: list[str]) -> None:
+        fresh = load_plan("tiny")
+        (path,) = self.cache_files()
+        path.write_bytes(path.read_bytes()[:-200])
+        assert load_plan("tiny") == fresh
+
+    @pytest.mark.parametrize("file", ["study/tiny.yaml", "activation/iris.yaml", "config.yaml"])
+    def test_stale_when_a_file_of_conf_changes(self, makes: list[str], conf: Path, file: str) -> None:
+        load_plan("tiny")
+        path = conf / file
+        path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+        load_plan("tiny")
+        assert len(makes) == 2
+
+    def test_stale_when_conf_gets_a_new_file(self, makes: list[str], conf: Path) -> None:
+        load_plan("tiny")
+        shutil.copy(conf / "activation" / "iris.yaml", conf / "activation" / "mine.yaml")
+        load_plan("tiny")
+        assert len(makes) == 2
+
+    def test_not_stale_when_only_times_change(self, makes: list[str], conf: Path) -> None:
+        load_plan("tiny")
+        for path in conf.rglob("*.yaml"):
+            path.touch()
+        load_plan("tiny")
+        assert len(makes) == 1
+
+    def test_stale_when_the_code_changes(
+        self, makes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        code = tmp_path / "package"
+        code.mkdir()
+        (code / "a.py").write_text("x = 1\n", encoding="utf-8")
+        monkeypatch.setattr(plan_module, "PACKAGE_FOLDER", code)
+        load_plan("tiny")
+        load_plan("tiny")
+        assert len(makes) == 1
+        (code / "a.py").write_text("x = 2\n", encoding="utf-8")
+        load_plan("tiny")
+        assert len(makes) == 2
+
+    @pytest.mark.parametrize("package", ["torch", "numpy", "hydra-core", "arch"])
+    def test_stale_when_a_package_changes(
+        self, makes: list[str], monkeypatch: pytest.MonkeyPatch, package: str
+    ) -> None:
+        load_plan("tiny")
+        true = plan_module.version
+        monkeypatch.setattr(plan_module, "version", lambda name: "0.0.1" if name == package else true(name))
+        load_plan("tiny")
+        assert len(makes) == 2
+
+    def test_stale_when_the_csv_changes_or_goes(self, makes: list[str], conf: Path, tmp_path: Path) -> None:
+        path = write_prices(tmp_path / "prices.csv")
+        overrides = [part for part in priced(path) if part != "task=stock"]
+        settings_of_task = {key: value.strip("'") for key, value in overrides_by_key(overrides).items()}
+        write_study(conf, tasks={"stock": settings_of_task})
+        before = load_plan("tiny")
+        assert load_plan("tiny") == before and len(makes) == 1
+        write_prices(path, 3.0)
+        after = load_plan("tiny")
+        assert len(makes) == 2
+        assert {own.key for own in after.distinct_cells}.isdisjoint(own.key for own in before.distinct_cells)
+        path.unlink()
+        with pytest.raises(UsageError, match=r"prices\.csv"):
+            load_plan("tiny")
+
+    def test_errors_are_not_cached(self, makes: list[str]) -> None:
+        for _ in range(2):
+            with pytest.raises(UsageError, match="did you mean 'iris'"):
+                load_plan("tiny", ["activation=tanh,irsi"])
+        assert self.cache_files() == []

@@ -1,0 +1,205 @@
+"""Run records: whole or not there, valid JSON whatever the numbers, and read back as they were."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notafluke import records
+from notafluke.records import RunRecord, finite, history_text, read_history, read_record, write_record
+
+NAN, INF = float("nan"), float("inf")
+
+RECORD = RunRecord(
+    run_key="ab" * 32,
+    cell_key="cd" * 32,
+    task="stock",
+    changes={"activation": "iris"},
+    seed=3,
+    outcome="ok",
+    reason="",
+    last_epoch=1,
+    best_epoch=0,
+    primary_metric="mse",
+    directions={"mse": "lower", "hits": "higher"},
+    units={"mse": "%^2", "hits": ""},
+    metrics={"mse": 0.1 + 0.2, "hits": 1e-300},
+    validation={"mse": 1 / 3},
+    baselines=[{"name": "train_mean", "metric": "mse", "value": 1.5, "trivial": True}],
+    parameters=1234,
+    seconds=0.125,
+    weight_digest="ef" * 32,
+    provenance={"git_commit": "", "packages": {"torch": "2.13.0"}},
+)
+HISTORY = [{"train_loss": 0.1 + 0.2, "mse": 1 / 3}, {"train_loss": 5e-324, "mse": 1e308}]
+CONFIG = {"task": {"_target_": "x.Y", "description": "ä, ö: 'quoted'"}, "seed": 3, "list": [1, None, 0.1]}
+
+
+def write(folder: Path, record: RunRecord = RECORD, **changes: Any) -> None:
+    arguments: dict[str, Any] = {"config": CONFIG, "history": HISTORY, "predictions": None, "index": None} | changes
+    write_record(folder, record, **arguments)
+
+
+def strict_json(path: Path) -> Any:
+    """Parse as the standard says, without Python's NaN and Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_read_back_to_the_last_bit(tmp_path: Path) -> None:
+    predictions = np.linspace(-1, 1, 7, dtype=np.float32)[:, None] / 3
+    index = [f"2001-01-0{number}" for number in range(1, 8)]
+    write(tmp_path / "deep" / "folder", predictions=predictions, index=index)
+    folder = tmp_path / "deep" / "folder"
+    assert read_record(folder) == RECORD
+    assert read_history(folder) == HISTORY
+    assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) == CONFIG
+    with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
+        assert stored["predictions"].dtype == np.float32
+        assert np.array_equal(stored["predictions"], predictions)
+        assert stored["index"].tolist() == index
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.yaml",
+        "history.csv",
+        "metrics.json",
+        "predictions.npz",
+    ]
+
+
+def test_without_predictions_and_index(tmp_path: Path) -> None:
+    write(tmp_path, predictions=np.zeros((2, 1), np.float32))
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as stored:
+        assert stored["index"].size == 0
+    write(tmp_path, replace(RECORD, outcome="crashed", metrics={}), predictions=None, history=[])
+    assert not (tmp_path / "predictions.npz").exists(), "those of an earlier training must not stay"
+    assert read_history(tmp_path) == []
+    assert (tmp_path / "history.csv").read_text(encoding="utf-8").strip() == "epoch"
+
+
+def test_metrics_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    true = records.write_atomic
+
+    def spy(path: Path, content: Any) -> Path:
+        written.append(path.name)
+        return true(path, content)
+
+    monkeypatch.setattr(records, "write_atomic", spy)
+    write(tmp_path, predictions=np.zeros((2, 1), np.float32))
+    assert len(written) == 4 and written[-1] == "metrics.json"
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+def test_an_interrupted_write_leaves_no_record_even_of_an_earlier_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    write(tmp_path, predictions=np.zeros((2, 1), np.float32))
+    calls = iter(range(10))
+    true = records.write_atomic
+
+    def crash(path: Path, content: Any) -> Path:
+        if next(calls) == failing:
+            raise OSError("no space left on device")
+        return true(path, content)
+
+    monkeypatch.setattr(records, "write_atomic", crash)
+    with pytest.raises(OSError, match="no space"):
+        write(tmp_path, replace(RECORD, seed=4), predictions=np.ones((2, 1), np.float32))
+    assert read_record(tmp_path) is None
+    assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:
+    bad = {"mse": NAN, "hits": INF}
+    baselines = [{"name": "n", "metric": "mse", "value": -INF, "trivial": False}]
+    write(
+        tmp_path,
+        replace(RECORD, metrics=bad, validation={"mse": -INF}, baselines=baselines, seconds=NAN),
+        history=[{"mse": NAN, "loss": INF}, {"mse": -INF, "loss": 0.0}],
+    )
+    content = strict_json(tmp_path / "metrics.json")
+    assert content["metrics"] == {"mse": None, "hits": None}
+    assert content["validation"] == {"mse": None} and content["baselines"][0]["value"] is None
+    record = read_record(tmp_path)
+    assert record is not None and record.metrics == {"mse": None, "hits": None}
+    history = read_history(tmp_path)
+    assert math.isnan(history[0]["mse"]) and history[0]["loss"] == INF and history[1] == {"mse": -INF, "loss": 0.0}
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_any_tree_becomes_valid_json_and_finite_ones_stay(tree: Any) -> None:
+    text = json.dumps(finite(tree), allow_nan=False)
+    found = json.loads(text)
+    if not any(word in repr(tree) for word in ("nan", "inf")):
+        assert found == tree
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"a": st.floats(allow_nan=False), 'b, "c"': st.floats(allow_nan=False)}), max_size=4)
+)
+def test_history_is_read_back_by_any_csv_reader(history: list[dict[str, float]]) -> None:
+    import csv
+
+    rows = list(csv.DictReader(history_text(history).splitlines()))
+    assert [int(row.pop("epoch")) for row in rows] == list(range(len(history)))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == history
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3",
+        b"{}",
+        b"\xff\xfe",
+        b'{"run_key": "x"}',
+        json.dumps({**asdict(RECORD), "more": 1}).encode(),
+        json.dumps({key: value for key, value in asdict(RECORD).items() if key != "seed"}).encode(),
+    ],
+)
+def test_what_is_no_whole_record_reads_as_none(tmp_path: Path, damage: bytes) -> None:
+    write(tmp_path)
+    (tmp_path / "metrics.json").write_bytes(damage)
+    assert read_record(tmp_path) is None
+
+
+def test_half_a_record_reads_as_none(tmp_path: Path) -> None:
+    write(tmp_path)
+    data = (tmp_path / "metrics.json").read_bytes()
+    for length in range(0, len(data) - 2, 37):
+        (tmp_path / "metrics.json").write_bytes(data[:length])
+        assert read_record(tmp_path) is None
+
+
+def test_nothing_there_reads_as_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+    assert read_record(tmp_path / "nowhere") is None
+    (tmp_path / "metrics.json").mkdir()
+    assert read_record(tmp_path) is None
+
+
+def test_every_field_is_in_the_file(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert set(strict_json(tmp_path / "metrics.json")) == {field.name for field in fields(RunRecord)}

@@ -1,0 +1,78 @@
+"""What is trained after a change, and what is not: seeds, code, comments, descriptions, analysis."""
+
+from pathlib import Path
+
+ACTIVATIONS = "src/notafluke/nn/activations.py"
+TRAINING = "train_adding_"  # the rules that train
+IRIS = "return SQRT_5 * x * torch.rsqrt(x * x + 4)"
+
+
+def test_more_seeds_train_the_new_runs_only_and_studies_do_not_disturb_each_other(project):
+    before = project.runs()
+    project.snakemake(overrides="seed=range(0,5)")
+    new = project.trained_since(before)
+    assert len(new) == 2 * 3
+    assert {project.record(path)["seed"] for path in new} == {3, 4}
+    assert {Path(path).parent.parent for path in new} == {Path(path).parent.parent for path in before}
+
+    folder = overridden_folder(project)
+    assert folder.startswith("tiny+")
+    assert list(project.significance(folder)["pairs_done"]) == [5, 5]
+    assert list(project.significance()["pairs_done"]) == [3, 3]
+    assert "seeds were added after looks at 3 seeds" in project.markdown(folder)
+
+    # neither form of the study disturbs the other
+    assert project.snakemake().nothing_to_do
+    assert project.snakemake(overrides="seed=range(0,5)").nothing_to_do
+
+
+def test_fewer_seeds_train_nothing(project):
+    plan = project.snakemake("-n", overrides="seed=range(0,2)").output
+    assert "decide" in plan
+    assert TRAINING not in plan
+
+
+def test_comments_and_descriptions_change_nothing(project):
+    project.edit(ACTIVATIONS, IRIS, f"# Iris, but better explained\n    {IRIS}  # indeed")
+    project.edit(
+        ACTIVATIONS, '"""Rectified linear unit."""', '"""Rectified linear unit: what is below 0 is cut off."""'
+    )
+    project.edit(
+        "src/notafluke/training/engine.py", '"""The seed-batched engine:', '"""Changed. The seed-batched engine:'
+    )
+    project.edit("conf/activation/iris.yaml", "description: ", "description: Another description of ")
+    before = project.tree()
+    assert project.snakemake().nothing_to_do
+    assert project.tree() == before
+
+
+def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
+    before, mean = project.runs(), project.significance().loc["activation=iris", "treatment_mean"]
+    project.edit(ACTIVATIONS, IRIS, IRIS.replace("+ 4", "+ 5"))
+    project.snakemake()
+    new = project.trained_since(before)
+    assert len(new) == 3
+    assert {project.record(path)["changes"].get("activation") for path in new} == {"iris"}
+    assert not new & before.keys()
+    assert len({str(Path(path).parent.parent) for path in new}) == 1
+    assert project.significance().loc["activation=iris", "treatment_mean"] != mean
+
+    project.edit(ACTIVATIONS, IRIS.replace("+ 4", "+ 5"), IRIS)
+    plan = project.snakemake("-n").output
+    assert "decide" in plan
+    assert TRAINING not in plan
+
+
+def test_editing_the_analysis_decides_again_and_trains_nothing(project):
+    before = project.runs()
+    project.edit("src/notafluke/claims.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
+    project.snakemake()
+    assert not project.trained_since(before)
+    assert "over many retrainings" in project.markdown()
+    assert project.snakemake().nothing_to_do
+
+
+def overridden_folder(project):
+    """The name of the one folder of an overridden form of the study."""
+    (folder,) = project.results.glob("tiny+*")
+    return folder.name

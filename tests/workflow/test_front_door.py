@@ -1,0 +1,138 @@
+"""`snakemake`: the whole study, nothing the second time, dry runs, targets by name, forced and repaired runs."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from notafluke.configuration import compose_run
+from notafluke.plan import make_cell
+
+ARMS = ("control", "activation=iris", "replica=1")
+
+
+def test_every_output_of_the_study_is_there(finished):
+    assert set(finished.records()) == {(arm, seed) for arm in ARMS for seed in range(3)}
+    folder = finished.results / "tiny"
+    for name in (
+        "registered.yaml",
+        "looks.jsonl",
+        "tables/significance.csv",
+        "tables/significance.md",
+        "tables/significance.html",
+        "tables/scores.csv",
+        "figures/forest.svg",
+        "figures/forest.png",
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    assert (folder / "figures/forest.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "figures/forest.svg").read_text(encoding="utf-8")
+    assert (finished.results / "mlflow.db").is_file()
+
+
+def test_tables_hold_every_claim_and_every_score(finished):
+    table = finished.significance()
+    assert list(table["claim"]) == ["iris", "same-against-same"]
+    assert list(table["pairs_done"]) == [3, 3]
+    assert not set(table["verdict"]) & {"incomplete", "cannot decide"}
+    page = (finished.results / "tiny/tables/significance.html").read_text(encoding="utf-8")
+    for text in (finished.markdown(), page):
+        assert "Iris beats tanh" in text
+        assert "The control against itself shows nothing" in text
+    with (finished.results / "tiny/tables/scores.csv").open(encoding="utf-8") as file:
+        scores = {(row["arm"], int(row["seed"])): float(row["value"]) for row in csv.DictReader(file)}
+    assert scores == pytest.approx({key: record["metrics"]["mse"] for key, record in finished.records().items()})
+    control = np.mean([scores["control", seed] for seed in range(3)])
+    assert table.loc["activation=iris", "control_mean"] == pytest.approx(control)
+
+
+def test_run_records_are_whole(finished, monkeypatch):
+    monkeypatch.chdir(finished.root)
+    keys = set()
+    for path in finished.runs():
+        record, folder = finished.record(path), (finished.root / path).parent
+        assert record["outcome"] == "ok"
+        assert record["metrics"]["mse"] > 0
+        assert record["last_epoch"] == 1
+        assert record["best_epoch"] in (0, 1)
+        assert len(record["weight_digest"]) == 64
+        assert record["parameters"] > 0
+        keys.add(record["run_key"])
+
+        with (folder / "history.csv").open(encoding="utf-8") as file:
+            history = list(csv.DictReader(file))
+        assert [row["epoch"] for row in history] == ["0", "1"]
+        assert float(history[record["best_epoch"]]["mse"]) == record["validation"]["mse"]
+
+        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+            predictions = arrays["predictions"]
+        assert predictions.shape == (64, 1)
+        assert np.isfinite(predictions).all()
+
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        overrides = {"task": record["task"], **record["changes"], "seed": str(record["seed"])}
+        run = compose_run(Path("conf").absolute(), overrides)
+        assert run.config == config
+        assert make_cell(run).run_key(record["seed"]) == record["run_key"]
+    assert len(keys) == 9
+    assert len(set(finished.digests().values())) == 9
+
+
+def test_the_second_time_there_is_nothing_to_do(project):
+    """In a copy of the finished project: results may be moved with the repository."""
+    before = project.tree()
+    assert project.snakemake().nothing_to_do
+    assert project.tree() == before
+
+
+def test_dry_run_and_lint_write_nothing(pristine):
+    before = pristine.tree()
+    plan = pristine.snakemake("-n").output
+    assert plan.count("train_adding_") >= len(ARMS)
+    assert "good condition" in pristine.snakemake("--lint").output
+    assert pristine.notafluke("plan", "tiny").stdout.count("0 of 3") == len(ARMS)
+    assert pristine.tree() == before
+    assert not (pristine.results / "runs").exists()
+
+
+def test_a_run_is_a_target_by_name(pristine, finished):
+    target = finished.of_arm("activation=iris")[1]
+    done = pristine.snakemake(target)
+    assert target in pristine.runs()
+    assert {arm for arm, _ in pristine.records()} == {"activation=iris"}
+    assert pristine.digests().items() <= finished.digests().items()
+    assert not (pristine.results / "tiny" / "tables").exists()
+    assert "error" not in done.output.lower()
+
+
+def test_a_forced_run_is_trained_again_and_comes_out_the_same(project):
+    project.edit("conf/config.yaml", "tracking: false", "tracking: true")
+    before, digests = project.runs(), project.digests()
+    control = project.of_arm("control")
+    project.snakemake("-F", control[0])
+    assert project.trained_since(before) == set(control)
+    assert project.digests() == digests
+    assert "train_adding_" not in project.snakemake("-n").output
+    shown = [run.data.tags["run_key"] for run in project.shown() if run.data.tags["level"] == "run"]
+    assert len(shown) == len(set(shown)) == 9
+
+
+def test_a_deleted_run_is_made_again_alone(project):
+    before, digests = project.runs(), project.digests()
+    target = project.of_arm("activation=iris")[1]
+    (project.root / target).unlink()
+    project.snakemake("--rerun-incomplete", target)
+    assert project.trained_since(before) == {target}
+    assert project.digests() == digests
+
+
+def test_a_damaged_record_makes_its_rows_incomplete(project):
+    damaged = project.root / project.of_arm("activation=iris")[1]
+    damaged.write_text(damaged.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    project.notafluke("decide", "tiny")
+    table = project.significance()
+    assert table.loc["activation=iris", "verdict"] == "incomplete"
+    assert table.loc["activation=iris", "pairs_done"] == 2
+    assert table.loc["replica=1", "verdict"] != "incomplete"
