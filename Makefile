@@ -10,14 +10,14 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 # What a user may set: make run STUDY=demo OVERRIDES="seed=range(0,12)" CORES=2 ARGS="--keep-going";
-# make test PYTEST_ARGS="-n 2 -k stats"
+# make test PYTEST_ARGS="-k stats"
 PYTHON ?= python3
 STUDY ?= demo
 OVERRIDES ?=
 CORES ?= all
 PORT ?= 5000
 ARGS ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 
 VENV := .venv
 BIN := $(VENV)/bin

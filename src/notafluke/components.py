@@ -63,7 +63,7 @@ def check(config: Mapping[str, Any]) -> None:
         try:
             try_out()
         except UnbatchableError as error:
-            raise UsageError(f"{error.component} ({_name(config, error.component)}) {error}") from error
+            raise UsageError(f"{error.component} ({_name(config, error.component)}): {error}") from error
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -73,6 +73,8 @@ def check(config: Mapping[str, Any]) -> None:
 def _component(config: Mapping[str, Any], group: str) -> Callable[..., Any]:
     """The function or class of a component with its options bound."""
     section = component_options(config, group)
+    if "_target_" not in section:
+        raise UsageError(f"{group}: the option has no _target_, the dotted path of its function or class")
     target = section.pop("_target_")
     section.pop("_partial_", None)
     function = _import(group, target)

@@ -170,6 +170,10 @@ def _compose(conf: Path, overrides: tuple[tuple[str, str], ...]) -> tuple[dict[s
         OmegaConf.set_struct(config, False)
         del config["hydra"]
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except yaml.YAMLError as error:
+        for path in sorted(conf.rglob("*.yaml")):
+            read_yaml(path)
+        raise UsageError(f"cannot compose {' '.join(arguments)}: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"cannot compose {' '.join(arguments) or CONFIG_NAME}: {reason}") from error
@@ -197,7 +201,9 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
     if key not in settable:
         section = [leaf for leaf in settable if leaf.startswith(key.partition(".")[0] + ".")]
         top = [*known_groups, *(leaf for leaf in settable if "." not in leaf)]
-        raise UsageError(f"unknown key {key}{did_you_mean(key, section if '.' in key and section else top)}")
+        if section and "." in key:
+            raise UsageError(f"unknown key {key}{did_you_mean(key, section)}")
+        raise UsageError(f"unknown key {key}{did_you_mean(key.partition('.')[0], top)}")
     override = parse_override(f"{key}={text}")
     if override.is_sweep_override():
         raise UsageError(f"{key}={text} is a sweep, but one value is needed here (several: -m, or a study)")

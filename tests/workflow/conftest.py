@@ -213,11 +213,15 @@ class Project:
         return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
 
     def tree(self, folder: str = ".") -> dict[str, tuple[int, str]]:
-        """Time and digest of every file, without what Snakemake, git and Python keep for themselves."""
+        """Time and digest of every file, without what Snakemake, git and Python keep for themselves.
+
+        Nor with MLflow's artifacts: its database names their folder absolutely, so copies write into the original's.
+        """
+        left_out = {".snakemake", ".git", "__pycache__", "mlartifacts"}
         return {
             path.relative_to(self.root).as_posix(): (path.stat().st_mtime_ns, sha256(path))
             for path in sorted((self.root / folder).rglob("*"))
-            if path.is_file() and not {".snakemake", ".git", "__pycache__"} & set(path.relative_to(self.root).parts)
+            if path.is_file() and not left_out & set(path.relative_to(self.root).parts)
         }
 
 

@@ -68,7 +68,7 @@ LONG = """
 title: A longer training
 control:
   model.hidden_size: 4
-  trainer.batch_size: 4
+  trainer.batch_size: 8
   trainer.max_epochs: 60
 tasks:
   adding: {task.length: 2, task.train_size: 64, task.validation_size: 32, task.test_size: 32}

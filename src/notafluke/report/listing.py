@@ -11,7 +11,6 @@ from rich.text import Text
 
 from notafluke.configuration import conf_folder, groups, options, read_yaml
 from notafluke.plan import Plan
-from notafluke.report.terminal import verdict_table
 
 
 def show(*parts: RenderableType) -> None:
@@ -72,6 +71,7 @@ def verdict_page(plan: Plan) -> RenderableType:
     """The verdicts of a study, notes on how far they can be trusted, and where everything is."""
     from notafluke.decision import judge
     from notafluke.registration import cautions
+    from notafluke.report.terminal import verdict_table
     from notafluke.tracking import ui_command
 
     decisions, summary, *_ = judge(plan)

@@ -20,10 +20,10 @@ Stacked = Mapping[str, Tensor]
 
 
 class UnbatchableError(TypeError):
-    """A component cannot train several seeds together; ``component`` is its group."""
+    """A component does not work for a block of seeds; ``component`` is its group."""
 
     def __init__(self, component: str, reason: str) -> None:
-        super().__init__(f"cannot train several seeds together: {reason}")
+        super().__init__(reason)
         self.component = component
 
 
@@ -55,7 +55,8 @@ def refuse_unbatchable(model: nn.Module) -> None:
     """Raise UnbatchableError if the model holds a module that cannot be batched over seeds, by its name."""
     for name, module in model.named_modules():
         if isinstance(module, UNBATCHABLE):
-            raise UnbatchableError("model", f"it holds {type(module).__name__} ({name or 'the model itself'})")
+            held = f"{type(module).__name__} ({name or 'the model itself'})"
+            raise UnbatchableError("model", f"cannot train several seeds together: it holds {held}")
 
 
 def initial_parameters(build: Callable[[], nn.Module], seed: int, replica: int) -> dict[str, Tensor]:
@@ -94,12 +95,12 @@ def check_batchable(recipe: Recipe, inputs: Tensor, targets: Tensor) -> None:
 
     model = build()
     refuse_unbatchable(model)
-    starts = [initial_parameters(build, seed, 0) for seed in (0, 1)]
-    parameters = {name: torch.stack([start[name] for start in starts]).requires_grad_() for name in starts[0]}
     both_inputs, both_targets = inputs.expand(2, *inputs.shape), targets.expand(2, *targets.shape)
     row_weights = torch.full((len(inputs),), 1 / len(inputs))
     component = "model"
     try:
+        starts = [initial_parameters(build, seed, 0) for seed in (0, 1)]
+        parameters = {name: torch.stack([start[name] for start in starts]).requires_grad_() for name in starts[0]}
         predictions = seed_predictions(model, parameters, both_inputs)
         _require_shape("model", tuple(predictions.shape[1:]), tuple(targets.shape))
         component = "loss"
@@ -112,9 +113,10 @@ def check_batchable(recipe: Recipe, inputs: Tensor, targets: Tensor) -> None:
     except UnbatchableError:
         raise
     except Exception as error:
-        raise UnbatchableError(component, (str(error).splitlines() or [type(error).__name__])[0]) from error
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise UnbatchableError(component, f"fails for a block of two seeds: {reason}") from error
 
 
 def _require_shape(component: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     if found != wanted:
-        raise UnbatchableError(component, f"it returns the shape {found} where {wanted} is needed")
+        raise UnbatchableError(component, f"returns the shape {found} where {wanted} is needed")
