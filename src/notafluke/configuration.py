@@ -74,7 +74,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        mark = error.context_mark if error.context == "while scanning a simple key" else error.problem_mark
+        line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from error
@@ -172,7 +173,7 @@ def _compose(conf: Path, overrides: tuple[tuple[str, str], ...]) -> tuple[dict[s
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except yaml.YAMLError as error:
         for path in sorted(conf.rglob("*.yaml")):
-            read_yaml(path)
+            read_yaml(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
         raise UsageError(f"cannot compose {' '.join(arguments)}: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]

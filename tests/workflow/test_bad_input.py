@@ -86,7 +86,7 @@ RUNS = {
 }
 
 COMPONENTS = {
-    "activation=branch": ["broken.branch", "cannot train several seeds together"],
+    "activation=branch": ["broken.branch", "fails for a block of two seeds"],
     "activation=elsewhere": ["activation", "no_such_module"],
     "activation=aimless": ["activation", "_target_"],
     "activation=malformed": ["malformed.yaml", "line 2"],
