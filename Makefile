@@ -41,7 +41,7 @@ help: ## print this list
 	@echo
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  The first call builds .venv (2-4 minutes, 2 GB). Settings: PYTHON=python3.12 STUDY=demo CORES=2 PORT=5000"
+	@echo "  The first call builds .venv (a few minutes, 2 GB). Settings: PYTHON=python3.12 STUDY=demo CORES=2 PORT=5000"
 	@echo "  ARGS=\"...\" (for snakemake, or uv with make lock), PYTEST_ARGS=\"...\""
 
 .PHONY: run

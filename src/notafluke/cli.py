@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notafluke.errors import DEBUG, UsageError
+from notafluke.errors import DEBUG, UsageError, told_in_one_line
+
+if TYPE_CHECKING:
+    from notafluke.plan import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -138,7 +141,7 @@ def track_sync(study: StudyName, overrides: StudyOverrides = "") -> None:
     typer.echo(f"{synchronise(_plan(study, overrides))} runs added")
 
 
-def _plan(study: str, overrides: str):  # type: ignore[no-untyped-def]
+def _plan(study: str, overrides: str) -> Plan:
     from notafluke.configuration import split_overrides
     from notafluke.plan import load_plan
 
@@ -149,10 +152,5 @@ def main() -> None:
     """Run the command line: a UsageError is one line and exit code 2."""
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
+    with told_in_one_line(DEBUG in sys.argv):
         app(arguments, prog_name="notafluke")
-    except UsageError as error:
-        if DEBUG in sys.argv:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

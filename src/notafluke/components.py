@@ -48,6 +48,9 @@ def check(config: Mapping[str, Any]) -> None:
 
     from notafluke.training.batching import UnbatchableError, check_batchable
 
+    device = config["execution"]["device"]
+    if device.startswith("cuda") and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"execution.device={device}: torch finds {torch.cuda.device_count()} CUDA devices here")
     task = build_task(config)
     task.check()
     train = task.load(0, 0).train

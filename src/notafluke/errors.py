@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 DEBUG = "--debug"
 """The flag of every command that shows the traceback of a UsageError."""
@@ -15,6 +17,18 @@ class UsageError(Exception):
     def __init__(self, message: str) -> None:
         """Keep the message as one line: line breaks in it (from a file's cell, say) become blanks."""
         super().__init__(" ".join(str(message).splitlines()))
+
+
+@contextmanager
+def told_in_one_line(debug: bool) -> Iterator[None]:
+    """End the program with one line and exit code 2 on a UsageError; with `debug` let its traceback through."""
+    try:
+        yield
+    except UsageError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:

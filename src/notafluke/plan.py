@@ -66,6 +66,11 @@ class Cell:
         return self.run_folder(seed) / "metrics.json"
 
     @property
+    def treatment(self) -> str:
+        """What it changes against ``conf/config.yaml``, for people."""
+        return ", ".join(f"{key}={value}" for key, value in self.changes.items()) or "default"
+
+    @property
     def overrides(self) -> list[str]:
         """The command-line overrides that make this cell."""
         return [f"{key}={value}" for key, value in {"task": self.task, **self.changes}.items()]

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from notafluke.configuration import flatten
+from notafluke.files import write_atomic
 from notafluke.plan import Plan
 
 
@@ -21,18 +22,15 @@ def register(plan: Plan) -> None:
     A study whose runs were all recorded before, in other studies, is registered when it is first decided.
     """
     path = plan.folder / "registered.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
     content = {
         "registered": _now(),
         "digest": plan.study.digest,
         "runs_recorded_before": plan.recorded_runs(),
         "study": plan.study.as_text_tree(),
     }
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
-    except FileExistsError:
-        pass
+    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def note_look(plan: Plan) -> None:

@@ -17,6 +17,7 @@ from notafluke.configuration import (
     override_text,
     overrides_by_key,
     read_yaml,
+    seed_values,
     split_overrides,
     sweep_values,
 )
@@ -133,11 +134,6 @@ def _digest(tree: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def study_names(conf: Path) -> list[str]:
-    """Names of the studies in ``conf/study``."""
-    return options(conf, "study")
-
-
 def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[Study, list[str]]:
     """A study with the user's overrides applied, and warnings about what they took out of it.
 
@@ -145,7 +141,7 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     becomes a sweep; another key with one value holds in every arm. Claims whose arms or tasks are gone are dropped
     with a warning. Raises UsageError.
     """
-    if name not in (valid := study_names(conf)):
+    if name not in (valid := options(conf, "study")):
         raise UsageError(f"unknown study {name}{did_you_mean(name, valid)}")
     draft = StudyDraft.read(conf, name)
     original = draft.resolve(name, [])
@@ -260,13 +256,10 @@ class StudyDraft:
         return study
 
     def _seeds(self) -> tuple[int, ...]:
-        texts = sweep_values("seed", self.sweep.get("seed", "range(0,10)"))
-        if bad := [text for text in texts if not text.isdecimal()]:
-            raise UsageError(f"{self.path}: seed: {bad[0]!r} is not a whole number of at least 0")
-        seeds = tuple(int(text) for text in texts)
-        if len(set(seeds)) < len(seeds):
-            raise UsageError(f"{self.path}: seed: {self.sweep['seed']!r} names a seed twice")
-        return seeds
+        try:
+            return seed_values(self.sweep.get("seed", "range(0,10)"))
+        except UsageError as error:
+            raise UsageError(f"{self.path}: {error}") from error
 
     def _arms(self, task: str, settings: Mapping[str, str]) -> Iterator[Arm]:
         """The control and the treatments of one task; swept values that are the control's are the control."""
@@ -305,20 +298,24 @@ class StudyDraft:
         where = f"{self.path}: claims.{claim_id}"
         keys = ["sentence", "treatment", "control", "tasks", "metric", "sesoi", "expects", "role"]
         _require_keys(where, section, keys, required=["sentence", "treatment"])
-        tasks = section.get("tasks", list(self.written_tasks))
-        tasks = sweep_values("task", tasks) if isinstance(tasks, str) else tasks
+        tasks = _task_names(f"{where}.tasks", section.get("tasks", list(self.written_tasks)))
         expects, role = section.get("expects", "better"), section.get("role", "claim")
         for key, value, valid in (("expects", expects, EXPECTATIONS), ("role", role, ROLES)):
             if value not in valid:
                 raise UsageError(f"{where}.{key}: unknown {value!r}{did_you_mean(value, valid)}")
         if role == "claim" and section.get("sesoi") is None:
             raise UsageError(f"{where}.sesoi: a claim needs its smallest effect size of interest, such as 2% or 0.01")
-        control = str(section.get("control", CONTROL))
+        treatment = _arm_reference(f"{where}.treatment", section["treatment"])
+        control = section.get("control", CONTROL)
+        if not str(control).startswith(BASELINE_PREFIX):
+            control = _arm_reference(f"{where}.control", control)
+        if treatment == control:
+            raise UsageError(f"{where}: treatment and control are the same arm, {control}")
         return Claim(
             claim_id,
             str(section["sentence"]),
-            _arm_reference(f"{where}.treatment", section["treatment"]),
-            control if control.startswith(BASELINE_PREFIX) else _arm_reference(f"{where}.control", control),
+            treatment,
+            control,
             tuple(tasks),
             section.get("metric"),
             _sesoi(f"{where}.sesoi", section.get("sesoi"), tasks),
@@ -385,13 +382,21 @@ def _one_sesoi(where: str, value: Any) -> Sesoi:
 
 def _task_settings(path: Path, value: Any) -> dict[str, dict[str, str]]:
     """Tasks as ``stock,adding``, as a list, or as a mapping of each to its own overrides."""
-    if isinstance(value, str):
-        value = sweep_values("task", value)
-    if isinstance(value, list):
-        value = {task: None for task in value}
-    if not isinstance(value, dict) or not value:
+    if not isinstance(value, dict):
+        value = dict.fromkeys(_task_names(f"{path}: tasks", value))
+    if not value:
         raise UsageError(f"{path}: tasks: expected task names, such as stock,adding")
     return {str(task): _overrides(f"{path}: tasks.{task}", own) for task, own in value.items()}
+
+
+def _task_names(where: str, value: Any) -> list[str]:
+    """Task names of ``stock,adding`` or of a list. Raises UsageError."""
+    names = sweep_values("task", value) if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{where}: {value!r}: expected task names, such as stock,adding")
+    if len(set(names)) < len(names):
+        raise UsageError(f"{where}: {value!r} names a task twice")
+    return names
 
 
 def _overrides(where: str, value: Any) -> dict[str, str]:

@@ -90,13 +90,12 @@ class Experiment:
         )
 
     def finished_keys(self) -> set[str]:
-        """Run keys of all runs that have ended."""
+        """Run keys of all runs that show how they ended; one that was killed shows no result."""
+        ended = "tags.level = 'run' and attributes.status != 'RUNNING' and attributes.status != 'KILLED'"
         keys: set[str] = set()
         token = None
         while True:
-            page = self.client.search_runs(
-                [self.id], "tags.level = 'run' and attributes.status != 'RUNNING'", max_results=5000, page_token=token
-            )
+            page = self.client.search_runs([self.id], ended, max_results=5000, page_token=token)
             keys.update(run.data.tags["run_key"] for run in page)
             token = page.token
             if not token:
@@ -108,7 +107,7 @@ class Experiment:
             for run in self.runs("cell_key", cell.key):
                 if run.data.tags.get("level") == "cell":
                     return str(run.info.run_id)
-            name = f"{cell.task}: {treatment_name(cell)}"
+            name = f"{cell.task}: {cell.treatment}"
             run_id = self._create(name, cell_tags(cell) | {"level": "cell"})
         self._describe(run_id, config)
         return run_id
@@ -124,7 +123,7 @@ class Experiment:
                 "run_key": cell.run_key(seed),
                 "mlflow.parentRunId": parent,
             }
-            run_id = self._create(f"{cell.task}: {treatment_name(cell)} seed={seed}", tags)
+            run_id = self._create(f"{cell.task}: {cell.treatment} seed={seed}", tags)
         self._describe(run_id, {**config, "seed": seed})
         return run_id
 
@@ -271,16 +270,11 @@ def recorded_runs(cell: Cell) -> list[RunRecord]:
     return [record for record in records if record is not None and record.cell_key == cell.key]
 
 
-def treatment_name(cell: Cell) -> str:
-    """What a cell changes against ``conf/config.yaml``, for people."""
-    return ", ".join(f"{key}={value}" for key, value in cell.changes.items()) or "default"
-
-
 def cell_tags(cell: Cell) -> dict[str, str]:
     """Tags that the runs of a cell share."""
     return {
         "task": cell.task,
-        "treatment": treatment_name(cell),
+        "treatment": cell.treatment,
         "cell_key": cell.key,
         "mlflow.source.name": "notafluke",
         "folder": cell.folder,

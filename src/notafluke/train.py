@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notafluke import components
-from notafluke.configuration import RunConfig, compose_run, conf_folder, overrides_by_key, sweep_values
-from notafluke.errors import DEBUG, UsageError
+from notafluke.configuration import (
+    RunConfig,
+    compose_run,
+    conf_folder,
+    overrides_by_key,
+    seed_values,
+    sweep_values,
+)
+from notafluke.errors import DEBUG, told_in_one_line
 from notafluke.plan import Cell, Plan, make_cell
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
@@ -29,18 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def requested_seeds(overrides: Mapping[str, str]) -> list[int]:
-    """Seeds of ``seed=3`` or ``seed=range(0,10)``; 0 without one. Raises UsageError."""
-    texts = sweep_values("seed", overrides.get("seed", "0"))
-    if bad := [text for text in texts if not text.isdecimal()]:
-        raise UsageError(f"seed={bad[0]}: expected a whole number of at least 0")
-    return sorted({int(text) for text in texts})
-
-
 def cell_of(overrides: Sequence[str]) -> Cell:
     """The cell that overrides name; ``seed`` may name several. Raises UsageError."""
     by_key = overrides_by_key(overrides)
-    return make_cell(compose_run(conf_folder(), {**by_key, "seed": str(requested_seeds(by_key)[0])}))
+    return make_cell(compose_run(conf_folder(), {**by_key, "seed": str(seed_values(by_key.get("seed", 0))[0])}))
 
 
 def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = None) -> list[RunRecord]:
@@ -50,7 +49,7 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     anything trains. Raises UsageError before anything is written.
     """
     by_key = overrides_by_key(overrides)
-    seeds = requested_seeds(by_key)
+    seeds = seed_values(by_key.get("seed", 0))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
     components.check(run.config)
     cell = make_cell(run)
@@ -198,12 +197,14 @@ def check_hydra_arguments(arguments: Sequence[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
     parsed = get_args_parser().parse_known_args(list(arguments))[0]
-    multirun = parsed.multirun
     by_key = overrides_by_key([text for text in parsed.overrides if not text.lstrip("+~").startswith("hydra")])
-    first = {key: sweep_values(key, value)[0] if multirun else value for key, value in by_key.items()}
-    for key, value in first.items():
-        for one in sweep_values(key, by_key[key]) if multirun else [value]:
-            components.check(compose_run(conf_folder(), {**first, key: one}).config)
+    values = {key: sweep_values(key, value) if parsed.multirun else [value] for key, value in by_key.items()}
+    if parsed.multirun:
+        seed_values(by_key.get("seed", 0))
+    first = {key: own[0] for key, own in values.items()}
+    others = [{**first, key: one} for key, own in values.items() if key != "seed" for one in own[1:]]
+    for overrides in [first, *others]:
+        components.check(compose_run(conf_folder(), overrides).config)
 
 
 def main() -> None:
@@ -224,14 +225,9 @@ def main() -> None:
 
     debug = DEBUG in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != DEBUG]
-    try:
+    with told_in_one_line(debug):
         conf = conf_folder()
         check_hydra_arguments(sys.argv[1:])
-    except UsageError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(task_function)()
 
 

@@ -36,9 +36,8 @@ def rule_name(cell: Cell) -> str:
 
 def training_message(cell: Cell, plan: Plan) -> str:
     """What Snakemake says when it starts a training job."""
-    changes = ", ".join(f"{key}={value}" for key, value in cell.changes.items()) or "default"
     missing = sum(not cell.metrics_file(seed).is_file() for seed in plan.study.seeds)
-    return f"training {cell.task}: {changes} ({missing} of {len(plan.study.seeds)} seeds missing)"
+    return f"training {cell.task}: {cell.treatment} ({missing} of {len(plan.study.seeds)} seeds missing)"
 
 
 def seeds_of(wildcards: Any, output: Sequence[str]) -> str:

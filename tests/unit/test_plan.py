@@ -404,6 +404,7 @@ class TestPlan:
             (["optimizer.betas=[a,b]"], "optimizer"),
             (["task.length=1"], "length"),
             (["execution.device=banana"], "device"),
+            (["execution.device=cuda:99"], "CUDA devices here"),
             (["execution.results=null"], "results"),
         ],
         ids=str,

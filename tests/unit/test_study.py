@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notafluke.errors import UsageError
-from notafluke.study import Sesoi, Study, arm_name, load_study, study_names
+from notafluke.study import Sesoi, Study, arm_name, load_study
 
 NUMBERS = itertools.count()
 Make = Callable[..., str]
@@ -457,8 +457,19 @@ class TestText:
         assert load(conf, name).title == name
 
 
-def test_names(conf: Path) -> None:
-    assert "demo" in study_names(conf)
+@pytest.mark.parametrize("tasks", [5, None, [], ["adding", "adding"], [["adding"]], [1]], ids=str)
+def test_task_names_that_are_none(conf: Path, make: Make, tasks: Any) -> None:
+    """In the study and in a claim, in one line that names the file and the key."""
+    with pytest.raises(UsageError, match=r"tasks: .*(such as stock,adding|names a task twice)"):
+        load(conf, make(sweep={"activation": "tanh,iris"}, tasks=tasks))
+    with pytest.raises(UsageError, match=r"claims\.x\.tasks: .*(such as stock,adding|names a task twice)"):
+        load(conf, make(sweep={"activation": "tanh,iris"}, claims={"x": {**CLAIM, "tasks": tasks}}))
+
+
+def test_a_claim_compares_two_arms(conf: Path, make: Make) -> None:
+    for same in ({"treatment": "control"}, {"treatment": "activation=iris", "control": "activation=iris"}):
+        with pytest.raises(UsageError, match="the same arm"):
+            load(conf, make(sweep={"activation": "tanh,iris"}, claims={"x": {**CLAIM, **same}}))
 
 
 def test_arm_names_are_sorted() -> None:

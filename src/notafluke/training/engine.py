@@ -268,11 +268,12 @@ def train_block(
     """
     pin_torch()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    block = SeedBlock(recipe, task, seeds, replica, torch.device(device), observer)
+    place = torch.device(device)
+    block = SeedBlock(recipe, task, seeds, replica, place, observer)
     trainer = pl.Trainer(
         max_epochs=recipe.max_epochs,
-        accelerator="gpu" if device.startswith("cuda") else "cpu",
-        devices=1,
+        accelerator="gpu" if place.type == "cuda" else "cpu",
+        devices=[place.index or 0] if place.type == "cuda" else 1,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
