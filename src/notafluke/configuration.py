@@ -112,10 +112,10 @@ def seed_values(expression: Any) -> tuple[int, ...]:
     """The seeds of ``3``, ``1,2`` or ``range(0,10)``. Raises UsageError for what is no seed or named twice."""
     texts = sweep_values("seed", expression)
     if bad := [text for text in texts if not text.isdecimal()]:
-        raise UsageError(f"seed: {bad[0]!r} is not a whole number of at least 0")
+        raise UsageError(f"seed={bad[0]}: expected a whole number of at least 0")
     seeds = tuple(int(text) for text in texts)
     if len(set(seeds)) < len(seeds):
-        raise UsageError(f"seed: {expression!r} names a seed twice")
+        raise UsageError(f"seed={expression}: names a seed twice")
     return seeds
 
 

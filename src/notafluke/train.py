@@ -49,7 +49,7 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     anything trains. Raises UsageError before anything is written.
     """
     by_key = overrides_by_key(overrides)
-    seeds = seed_values(by_key.get("seed", 0))
+    seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
     components.check(run.config)
     cell = make_cell(run)
