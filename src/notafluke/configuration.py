@@ -39,8 +39,8 @@ MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size
 class RunConfig:
     """A composed configuration and the overrides that make it, in canonical form.
 
-    ``choices`` are the chosen options by group; ``changes`` the overrides that differ from ``conf/config.yaml``,
-    without seed and execution, sorted: composing them again gives the same configuration.
+    ``choices`` are the chosen options by group; ``changes`` the overrides that differ from ``conf/config.yaml`` with
+    this task, without seed and execution, sorted: composing them again, and the task, gives the same configuration.
     """
 
     config: dict[str, Any]
@@ -138,7 +138,8 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
                 )
             raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
     with hydra_at(conf):
-        default_choices = _compose(conf, ())[1]
+        task = tuple((group, option) for group, option in chosen.items() if group == "task")
+        default_choices = _compose(conf, task)[1] | {"task": _compose(conf, ())[1]["task"]}
         unchanged, choices = _compose(conf, tuple(chosen.items()))
         typed = {
             key: value if key in chosen else _typed(key, value, unchanged, known_groups)
@@ -186,7 +187,7 @@ def _compose(conf: Path, overrides: tuple[tuple[str, str], ...]) -> tuple[dict[s
         for path in sorted(conf.rglob("*.yaml")):
             read_yaml(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
         raise UsageError(f"cannot compose {' '.join(arguments)}: {' '.join(str(error).split())}") from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"cannot compose {' '.join(arguments) or CONFIG_NAME}: {reason}") from error
     assert isinstance(resolved, dict)
@@ -237,8 +238,9 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
 
 
 def _is_internal(leaf: str) -> bool:
+    """Whether a key is for Hydra or for people; ``_target_`` may be set, to name a function of one's own."""
     section, _, name = leaf.rpartition(".")
-    return name.startswith("_") or name in documentation_keys(section)
+    return (name.startswith("_") and name != "_target_") or name in documentation_keys(section)
 
 
 def _check_minimum(key: str, value: Any, minimum: int) -> None:

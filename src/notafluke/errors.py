@@ -19,6 +19,16 @@ class UsageError(Exception):
         super().__init__(" ".join(str(message).splitlines()))
 
 
+class ComponentError(UsageError):
+    """A component cannot be used; ``group`` is its group, ``reason`` why, in words that follow the component's name."""
+
+    def __init__(self, group: str, reason: str) -> None:
+        """Without the option file, which only who has chosen the option knows."""
+        super().__init__(f"{group}: {reason}")
+        self.group = group
+        self.reason = " ".join(reason.splitlines())
+
+
 @contextmanager
 def told_in_one_line(debug: bool) -> Iterator[None]:
     """End the program with one line and exit code 2 on a UsageError; with `debug` let its traceback through."""

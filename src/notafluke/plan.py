@@ -174,7 +174,7 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
         by_key: dict[str, str] = {}
         for arm in arms:
             run = compose_run(conf, arm.overrides)
-            components.check(run.config)
+            warnings += components.check(run)
             cell = make_cell(run)
             if cell.key in by_key:
                 raise UsageError(

@@ -51,7 +51,8 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
-    components.check(run.config)
+    for caution in components.check(run):
+        log.warning("warning: %s", caution)
     cell = make_cell(run)
     execution = run.config["execution"]
     missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
@@ -204,7 +205,7 @@ def check_hydra_arguments(arguments: Sequence[str]) -> None:
     first = {key: own[0] for key, own in values.items()}
     others = [{**first, key: one} for key, own in values.items() if key != "seed" for one in own[1:]]
     for overrides in [first, *others]:
-        components.check(compose_run(conf_folder(), overrides).config)
+        components.check(compose_run(conf_folder(), overrides))
 
 
 def main() -> None:

@@ -509,6 +509,7 @@ def test_what_does_not_change_a_result_is_not_reached(start: str) -> None:
 def test_the_engine_reaches_no_single_component() -> None:
     reached = modules_reached(*ENGINE)
     assert not {module for module in reached if module.startswith("notafluke.nn")}
+    assert "notafluke.training.state" not in reached
     assert {module for module in reached if module.startswith("notafluke.tasks")} <= {"notafluke.tasks.base"}
     assert "notafluke.training.gradients.clip_norm" not in {".".join(found) for found in reached_definitions(ENGINE)}
 
@@ -519,7 +520,7 @@ def test_the_engine_reaches_what_decides_a_result() -> None:
         "notafluke.streams.generator",
         "notafluke.streams.torch_seed",
         "notafluke.training.engine.SeedBlock",
-        "notafluke.training.engine.ROW_MULTIPLE",
+        "notafluke.training.samples.ROW_MULTIPLE",
         "notafluke.training.determinism.pin_torch",
         "notafluke.training.determinism.ENVIRONMENT",
         "notafluke.tasks.base.Split",
@@ -528,14 +529,16 @@ def test_the_engine_reaches_what_decides_a_result() -> None:
 
 def test_iris_reaches_only_what_it_uses() -> None:
     own = "notafluke.nn.activations"
-    assert set(reached_definitions([f"{own}.iris"])) == {(own, "iris"), (own, "SQRT_5")}
+    sigmoid = {(own, "iris_sigmoid"), (own, "FAR")}
+    assert set(reached_definitions([f"{own}.iris_sigmoid"])) == sigmoid
+    assert set(reached_definitions([f"{own}.iris"])) == {(own, "iris"), (own, "SQRT_5"), *sigmoid}
     assert set(reached_definitions([f"{own}.golden_tanh"])) == {(own, "golden_tanh"), (own, "GOLDEN_RATIO")}
     assert set(reached_definitions([f"{own}.tanh"])) == {(own, "tanh")}
 
 
 def test_the_lstm_does_not_reach_the_rnn() -> None:
-    own = "notafluke.nn.recurrent"
-    lstm, rnn = (set(reached_definitions([f"{own}.{name}"])) for name in ("lstm", "rnn"))
+    lstm, rnn = (set(reached_definitions([f"notafluke.nn.recurrent.{name}"])) for name in ("lstm", "rnn"))
+    own = "notafluke.nn.cells"
     assert (own, "LSTMLayer") in lstm - rnn and (own, "RNNLayer") in rnn - lstm
     assert (own, "RecurrentLayer") in lstm & rnn
 

@@ -50,7 +50,8 @@ class TestFolder:
         assert "conf/config.yaml" in message(conf_folder)
 
     def test_groups_are_those_of_the_defaults_list(self) -> None:
-        assert groups(CONF) == ["task", "model", "activation", "loss", "gradient", "optimizer", "trainer"]
+        parts = ["model", "activation", "attention", "state", "loss", "gradient", "optimizer", "trainer"]
+        assert groups(CONF) == [*parts, "output", "task"]
 
     def test_options_are_the_files(self) -> None:
         assert {"golden_tanh", "iris", "relu", "tanh"} <= set(options(CONF, "activation"))
@@ -134,9 +135,12 @@ class TestCompose:
     @pytest.mark.parametrize(
         ("overrides", "expected"),
         [
-            ({"activation": "irsi"}, "unknown option activation=irsi; did you mean 'iris'? valid: golden_tanh, iris"),
+            (
+                {"activation": "irsi"},
+                "unknown option activation=irsi; did you mean 'iris'? valid: elu, gelu, golden_tanh",
+            ),
             ({"task": "stocks"}, "did you mean 'stock'?"),
-            ({"activation": "zzz"}, "unknown option activation=zzz; valid: golden_tanh, iris, relu, tanh"),
+            ({"activation": "zzz"}, "unknown option activation=zzz; valid: elu, gelu, golden_tanh, iris, iris_log"),
             ({"activation": "../activation/iris"}, "unknown option"),
             ({"activation": ""}, "unknown option"),
             ({"optimzer.lr": "0.1"}, "did you mean 'optimizer'?"),
@@ -144,7 +148,7 @@ class TestCompose:
             ({"optimizer.lrr": "0.1"}, "did you mean 'optimizer.lr'?"),
             ({"optimizer": "sgd", "optimizer.betas": "[1]"}, "unknown key optimizer.betas"),
             ({"sed": "1"}, "did you mean 'seed'?"),
-            ({"model._target_": "os.system"}, "unknown key model._target_"),
+            ({"model._partial_": "false"}, "unknown key model._partial_"),
             ({"model.description": "x"}, "unknown key model.description"),
             ({"hydra.run.dir": "/tmp"}, "unknown key hydra.run.dir"),
             ({"optimizer.lr": "fast"}, "optimizer.lr=fast: expected a number"),
@@ -204,7 +208,7 @@ def values_like(default: Any) -> st.SearchStrategy[str]:
         return numbers | st.sampled_from(["1e-3", "3E-4", ".5", "2.", "1_0.0"])
     if isinstance(default, list):
         return st.lists(st.floats(0, 1), min_size=len(default), max_size=len(default)).map(lambda own: f"{own}")
-    return st.sampled_from(["plain", "2001-01-01", "'with blank'", '"a,b"', "a/b.csv", "'it\\'s'", "0x1f", "null"])
+    return st.sampled_from(["plain", "2001-01-01", "'with blank'", '"a,b"', "a/b.csv", "'it\\'s'", "0x1f", "'null'"])
 
 
 @st.composite
@@ -219,8 +223,8 @@ def override_sets(draw: st.DrawFn) -> dict[str, str]:
     leaves = {
         f"{group}.{key}": value
         for group, section in config.items()
-        for key, value in section.items()
-        if not key.startswith("_") and key not in ("description", "reference")
+        for key, value in flatten(section).items()
+        if not key.startswith("_") and key not in ("description", "reference", "defaults")
         if key != "source" or group == "task"
     }
     keys = draw(st.lists(st.sampled_from(sorted(leaves)), unique=True, max_size=4))

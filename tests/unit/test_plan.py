@@ -257,10 +257,10 @@ class TestCode:
         import torch
 
         forget()
-        config = compose_run(own_conf, {**SMALL, "activation": "steep"}).config
-        components.check(config)
-        network = components.build_recipe(config).build_model(2, 1)
-        assert network(torch.zeros(3, 4, 2)).shape == (3, 1)
+        run = compose_run(own_conf, {**SMALL, "activation": "steep"})
+        assert components.check(run) == []
+        network = components.build_recipe(run.config).build_model(2, 1)
+        assert network(torch.zeros(3, 4, 2)).shape == (3, 4, 1)
 
     def test_the_cached_plan_is_stale_when_the_module_changes(
         self, module: Path, own_conf: Path, forget: Callable[[], None]
@@ -414,7 +414,7 @@ class TestPlan:
     ) -> None:
         with pytest.raises(UsageError, match=expected) as caught:
             run = compose_run(conf, SMALL | overrides_by_key(overrides))
-            components.check(run.config)
+            components.check(run)
             make_cell(run)
         assert "\n" not in str(caught.value)
 

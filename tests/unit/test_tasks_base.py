@@ -25,8 +25,22 @@ def instantiate(path: Path, **changes: Any) -> Task:
     options = yaml.safe_load(path.read_text(encoding="utf-8"))
     module, name = options.pop("_target_").rsplit(".", 1)
     task = getattr(importlib.import_module(module), name)
-    given = {key: value for key, value in options.items() if key not in ("description", "reference")}
+    given = {key: value for key, value in options.items() if key not in ("description", "reference", "defaults")}
     return cast(Task, task(**given | changes))
+
+
+def prediction_shape(task: Task, split: Split) -> tuple[int, ...]:
+    """As the docstring of Task says: of numbers like the targets, of classes one for each class."""
+    shape = split.targets.shape if task.kind == "numbers" else (*split.targets.shape, task.output_size)
+    return (shape[0], 2, *shape[1:]) if task.targets_at == "sequence" else shape
+
+
+def perfect(task: Task, split: Split) -> Any:
+    """Predictions without any error."""
+    if task.kind == "numbers":
+        return split.targets
+    sure = np.where(np.arange(task.output_size) == split.classes[..., None], 0, -1e4).astype(np.float32)
+    return np.stack([sure, sure], axis=1) if task.targets_at == "sequence" else sure
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.stem)
@@ -52,7 +66,15 @@ class TestEveryOption:
         for split in (data.train, data.validation, data.test):
             assert split.inputs.shape[0] == split.targets.shape[0] > 0
             assert split.inputs.shape[2] == task.input_size
-            assert split.targets.shape[1] == task.output_size
+            assert split.targets.dtype == (np.float32 if task.kind == "numbers" else np.int64)
+            if task.kind == "numbers":
+                assert split.targets.shape[-1] == task.output_size
+            else:
+                assert split.classes.min() >= 0 and split.classes.max() < task.output_size
+            steps = {"last": (), "every": (split.inputs.shape[1],)}
+            if task.targets_at in steps:
+                outputs = (task.output_size,) if task.kind == "numbers" else ()
+                assert split.targets.shape[1:] == (*steps[task.targets_at], *outputs)
             assert split.inputs.flags.c_contiguous and split.targets.flags.c_contiguous
             assert np.isfinite(split.inputs).all() and np.isfinite(split.targets).all()
 
@@ -71,8 +93,8 @@ class TestEveryOption:
         task = instantiate(path)
         data = task.load(0, 0)
         rng = np.random.default_rng(0)
-        validation = rng.standard_normal(data.validation.targets.shape).astype(np.float32)
-        test = rng.standard_normal(data.test.targets.shape).astype(np.float32)
+        validation = rng.standard_normal(prediction_shape(task, data.validation)).astype(np.float32)
+        test = rng.standard_normal(prediction_shape(task, data.test)).astype(np.float32)
         names = [metric.name for metric in task.metrics]
         assert names[0] == task.primary_metric
         assert len(set(names)) == len(names)
@@ -86,10 +108,11 @@ class TestEveryOption:
     def test_a_prediction_that_is_not_finite_makes_all_metrics_nan(self, path: Path, bad: float) -> None:
         task = instantiate(path)
         data = task.load(0, 0)
-        validation, test = np.zeros_like(data.validation.targets), np.zeros_like(data.test.targets)
+        validation = np.zeros(prediction_shape(task, data.validation), np.float32)
+        test = np.zeros(prediction_shape(task, data.test), np.float32)
         validation[-1, 0] = test[-1, 0] = bad
         assert all(math.isnan(value) for value in task.validation_metrics(data, validation).values())
-        scores = task.test_metrics(data, test, np.zeros_like(data.validation.targets))
+        scores = task.test_metrics(data, test, np.zeros_like(validation))
         assert all(math.isnan(value) for value in scores.values())
 
     def test_wrong_shape_is_not_broadcast(self, path: Path) -> None:
@@ -102,7 +125,20 @@ class TestEveryOption:
     def test_perfect_predictions_have_no_error(self, path: Path) -> None:
         task = instantiate(path)
         data = task.load(0, 0)
-        assert task.test_metrics(data, data.test.targets, data.validation.targets)["mse"] < 1e-12
+        scores = task.test_metrics(data, perfect(task, data.test), perfect(task, data.validation))
+        errors = {"mse", "log_loss", "brier", "calibration_error"} & set(scores)
+        assert errors and all(scores[name] < 1e-12 for name in errors)
+        assert all(scores[name] == 1 for name in {"accuracy", "recall_accuracy", "whole"} & set(scores))
+
+    def test_samples_follow_each_other_as_declared(self, path: Path) -> None:
+        """A sample that comes `advance` steps later sees the end of the one before, also across splits."""
+        task = instantiate(path)
+        data = task.load(2, 0)
+        inputs = np.concatenate([data.train.inputs[-40:], data.validation.inputs[:40]])
+        if task.advance is not None:
+            assert np.array_equal(inputs[1:, : -task.advance], inputs[:-1, task.advance :])
+        else:
+            assert not np.array_equal(inputs[1:, :-1], inputs[:-1, 1:])
 
     def test_baselines(self, path: Path) -> None:
         task = instantiate(path)
@@ -119,12 +155,13 @@ class TestEveryOption:
 
 
 def test_all_shipped_options_are_found() -> None:
-    assert {"adding", "lotto", "stock"} <= {path.stem for path in OPTIONS}
+    assert {"adding", "copy_memory", "lotto", "reversal", "stock"} <= {path.stem for path in OPTIONS}
 
 
 def test_importing_the_tasks_brings_neither_torch_nor_pandas() -> None:
     code = (
         "import sys, notafluke.tasks.adding, notafluke.tasks.lotto, notafluke.tasks.stock as stock; "
+        "import notafluke.tasks.copy_memory, notafluke.tasks.reversal, notafluke.tasks.detection; "
         "stock.Stock(source='arch').declaration(); "
         "assert not {'torch', 'pandas', 'hydra', 'snakemake'} & set(sys.modules)"
     )
@@ -136,6 +173,8 @@ def test_importing_the_tasks_brings_neither_torch_nor_pandas() -> None:
     [
         (np.zeros((2, 3), np.float32), np.zeros((2, 1), np.float32), None),
         (np.zeros((2, 3, 1), np.float32), np.zeros(2, np.float32), None),
+        (np.zeros((2, 3, 1), np.float32), np.zeros((2, 3, 1), np.int64), None),
+        (np.zeros((2, 3, 1), np.float32), np.zeros(2, np.int32), None),
         (np.zeros((2, 3, 1), np.float64), np.zeros((2, 1), np.float32), None),
         (np.zeros((2, 3, 1), np.float32), np.zeros((3, 1), np.float32), None),
         (np.zeros((2, 3, 1), np.float32), np.zeros((2, 1), np.float32), ("one",)),

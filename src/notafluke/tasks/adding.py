@@ -79,11 +79,11 @@ class Adding(Task):
 
     def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
         """Return the mean squared error on the validation split."""
-        return {"mse": mean_squared_error(predictions, data.validation.targets)}
+        return {"mse": mean_squared_error(predictions, data.validation.numbers)}
 
     def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
         """Return the mean squared error on the test split."""
-        return {"mse": mean_squared_error(predictions, data.test.targets)}
+        return {"mse": mean_squared_error(predictions, data.test.numbers)}
 
     def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
         """Return the expected error of always predicting the mean, 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,28 +13,47 @@ from notafluke.errors import UsageError
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """One part of a task's data.
 
-    inputs: float32 [samples, time, features], oldest step first; targets: float32 [samples, outputs], as the network
-    is to give them; index: a name for each sample (the date of its target, say), or None.
+    inputs: float32 [samples, time, features], oldest step first. Targets of numbers: float32 [samples, outputs], as the
+    network is to give them; of classes: int64 [samples], 0 to outputs - 1. Where a sample has several targets in time
+    (see `Task.targets_at`), the steps are the second axis: [samples, steps, outputs] or [samples, steps]. index: a name
+    for each sample (the date of its target, say), or None.
     """
 
     inputs: Float32
-    targets: Float32
+    targets: Float32 | Int64
     index: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError when the parts do not fit together."""
-        if self.inputs.ndim != 3 or self.targets.ndim != 2:
-            raise ValueError(f"a split needs 3 and 2 axes, not {self.inputs.shape} and {self.targets.shape}")
-        if self.inputs.dtype != np.float32 or self.targets.dtype != np.float32:
-            raise ValueError(f"a split needs float32, not {self.inputs.dtype} and {self.targets.dtype}")
+        if self.inputs.ndim != 3 or self.inputs.dtype != np.float32:
+            raise ValueError(f"a split needs inputs of 3 axes in float32, not {_form(self.inputs)}")
+        axes = {np.dtype(np.float32): (2, 3), np.dtype(np.int64): (1, 2)}.get(self.targets.dtype, ())
+        if self.targets.ndim not in axes:
+            raise ValueError(
+                "a split needs targets of 2 or 3 axes in float32, or of 1 or 2 axes in int64 for classes, "
+                f"not {_form(self.targets)}"
+            )
         if len(self.inputs) != len(self.targets) or (self.index is not None and len(self.index) != len(self.inputs)):
             raise ValueError("inputs, targets and index of a split differ in their number of samples")
+
+    @property
+    def numbers(self) -> Float32:
+        """The targets of a task that predicts numbers."""
+        return self.targets.astype(np.float32, copy=False)
+
+    @property
+    def classes(self) -> Int64:
+        """The targets of a task that predicts classes."""
+        return self.targets.astype(np.int64, casting="safe", copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +88,20 @@ class Task(ABC):
     """A data set with its split, features, metrics, directions and baselines.
 
     The constructor of a task only stores its options; `check` judges them. Predictions are float32 [samples,
-    outputs], straight from the network. Metrics are computed in float64; where any prediction they rest on is not
-    finite, all of them are NaN.
+    outputs], straight from the network; those of classes are the logarithms of the probabilities, which need not sum
+    to 1. With targets at every step they are [samples, steps, outputs]. For sequences they are [samples, 2, steps,
+    outputs]: first given the true target of the step before, then running freely on the network's own. Metrics are
+    computed in float64; where any prediction they rest on is not finite, all of them are NaN.
     """
 
+    kind: ClassVar[Literal["numbers", "classes"]] = "numbers"
+    """What is predicted: numbers, or one of `output_size` classes."""
+    targets_at: ClassVar[Literal["last", "every", "sequence"]] = "last"
+    """Where the targets are: at the last time step of a sample, at every one, or a sequence with steps of its own."""
+    advance: ClassVar[int | None] = None
+    """By how many time steps a sample follows the one before it, the first of a split the last of the split before;
+    None when samples have nothing to do with each other. A state can be carried, and one can learn online, only along
+    time."""
     primary_metric: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     """Every metric that `test_metrics` returns, the primary one first."""
@@ -118,6 +147,10 @@ class Task(ABC):
     @abstractmethod
     def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
         """Return what one gets on the test split without learning."""
+
+
+def _form(array: NDArray[Any]) -> str:
+    return f"{array.shape} in {array.dtype}"
 
 
 def mean_squared_error(predictions: NDArray[np.floating], truth: NDArray[np.floating]) -> float:

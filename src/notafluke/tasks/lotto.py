@@ -36,6 +36,7 @@ class Lotto(Task):
     and `mse` over all numbers. Baseline: chance, drawn * drawn / numbers, the mean of the hypergeometric distribution.
     """
 
+    advance: ClassVar[int | None] = 1
     primary_metric: ClassVar[str] = "hits"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("hits", "higher", "numbers a draw"), Metric("mse", "lower"))
     varies_with_seed: ClassVar[bool] = True
@@ -95,11 +96,11 @@ class Lotto(Task):
 
     def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
         """Return hits and mse on the validation split."""
-        return self._scores(predictions, data.validation.targets)
+        return self._scores(predictions, data.validation.numbers)
 
     def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
         """Return hits and mse on the test split."""
-        return self._scores(predictions, data.test.targets)
+        return self._scores(predictions, data.test.numbers)
 
     def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
         """Return the expected hits of any choice that does not know the draw."""

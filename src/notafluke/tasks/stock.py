@@ -102,6 +102,7 @@ class Stock(Task):
     file's first). train_end, validation_end, test_end: last dates of the splits, inclusive; later prices are unused.
     """
 
+    advance: ClassVar[int | None] = 1
     primary_metric: ClassVar[str] = "mse"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mse", "lower", "%^2"),

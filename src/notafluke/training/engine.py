@@ -1,11 +1,12 @@
 """The seed-batched engine: all seeds of a block train as one batched computation.
 
 Parameters are stacked along a leading seed axis and the model runs under ``torch.func.vmap``. Symbols in shapes:
-S seeds of the block, B samples of a batch, T time steps, F features, O outputs.
+S seeds of the block, N samples of a split, B rows of a batch, K samples of a row that follow each other, O outputs.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import warnings
@@ -19,17 +20,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from notafluke.streams import generator
-from notafluke.tasks.base import Task, TaskData
-from notafluke.training.batching import initial_parameters, refuse_unbatchable, seed_losses, seed_predictions
+from notafluke.streams import generator, torch_seed
+from notafluke.tasks.base import SPLITS, Task
+from notafluke.training.batching import call_seeds, initial_parameters, key_names, refuse_unbatchable, seed_losses
+from notafluke.training.data import SeedData, previous
 from notafluke.training.determinism import pin_torch
 from notafluke.training.recipe import Recipe
+from notafluke.training.samples import Batch, stream_batches, window_batches
 
-# Vectorised kernels take another path in a last partial vector, so every batch is padded to whole vectors.
-ROW_MULTIPLE = 16
-# A block of one would use another matrix product than wider blocks do.
-NARROWEST_BLOCK = 2
-PREDICTION_ROWS = 256
+PREDICTION_SAMPLES = 256
+GRADIENT_NORM = "gradient_norm/"
+
+State = tuple[Tensor, ...]
 
 
 @dataclass
@@ -56,45 +58,18 @@ class Observer(Protocol):
         """Called after each epoch with the metrics of each seed that is still training."""
 
 
-class SeedData:
-    """The data of all seeds of a block, on one device; seeds share one copy where the task allows."""
-
-    def __init__(self, task: Task, seeds: Sequence[int], replica: int, device: torch.device) -> None:
-        wanted = seeds if task.varies_with_seed else seeds[:1]
-        self.per_seed = [task.load(seed, replica) for seed in wanted]
-        self.width = len(seeds)
-        self.inputs = {name: self._stack(name, "inputs", device) for name in ("train", "validation", "test")}
-        self.targets = self._stack("train", "targets", device)
-        rows = torch.arange(self.width) if task.varies_with_seed else torch.zeros(self.width, dtype=torch.long)
-        self.owner = rows[:, None].to(device)
-
-    def _stack(self, split: str, part: str, device: torch.device) -> Tensor:
-        arrays = [getattr(getattr(data, split), part) for data in self.per_seed]
-        return torch.from_numpy(np.stack(arrays)).to(device)
-
-    def of(self, position: int) -> TaskData:
-        """The data of the seed at a position of the block."""
-        return self.per_seed[position % len(self.per_seed)]
-
-    def samples(self, split: str) -> int:
-        """Number of samples of a split."""
-        return self.inputs[split].shape[1]
-
-
-def padded_rows(rows: int) -> int:
-    """The next multiple of ROW_MULTIPLE."""
-    return -(-rows // ROW_MULTIPLE) * ROW_MULTIPLE
-
-
 class SeedBlock(pl.LightningModule):
-    """A block of seeds of one cell: S models, batched."""
+    """A block of seeds of one cell: S models, batched. It steps its optimizer itself, after training too."""
 
     def __init__(
         self, recipe: Recipe, task: Task, seeds: Sequence[int], replica: int, device: torch.device, observer: Observer
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.recipe, self.task, self.replica, self.observer = recipe, task, replica, observer
-        self.streams = list(seeds) + list(seeds[:1]) * (NARROWEST_BLOCK - len(seeds))
+        # An odd block is padded with a copy: one seed alone would use another matrix product than a block does, and an
+        # odd number of 16 rows is no multiple of what AVX-512 kernels take in one step.
+        self.streams = [*seeds, *seeds[: len(seeds) % 2]]
 
         def build() -> nn.Module:
             return recipe.build_model(task.input_size, task.output_size)
@@ -108,12 +83,14 @@ class SeedBlock(pl.LightningModule):
         )
         # Held in a list so that Lightning does not take the template's own parameters for trainable ones.
         self.template = [template.to(device)]
+        self.key_names = key_names(template)
         count = sum(parameter.numel() for parameter in template.parameters())
         self.results = [SeedResult(seed, count) for seed in seeds]
         self.data = SeedData(task, self.streams, replica, device)
         self.alive = torch.ones(len(self.streams), dtype=torch.bool, device=device)
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         self.best_scores = [float("inf")] * len(seeds)
+        self.online_predictions: dict[int, OnlinePredictions] = {}
         self.lower_is_better = {metric.name: metric.direction == "lower" for metric in task.metrics}[
             task.primary_metric
         ]
@@ -126,7 +103,24 @@ class SeedBlock(pl.LightningModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one epoch."""
-        return -(-self.data.samples("train") // self.recipe.batch_size)
+        return len(self.batches("train", torch.arange(self.data.samples("train"))[None]))
+
+    def batches(self, split: str, order: Tensor) -> list[Batch]:
+        """The batches of one pass over a split in the order [S, N]."""
+        return list(self.recipe.state.batches(order, self.recipe.batch_size, self.data.piece, self.recipe.online))
+
+    def in_time(self, split: str) -> Tensor:
+        """The samples of a split in the order of time, [1, N]."""
+        return torch.arange(self.data.samples(split), device=self.alive.device)[None]
+
+    def shuffled(self) -> Tensor:
+        """Every seed's own order of the training samples in this epoch, [S, N]."""
+        samples = self.data.samples("train")
+        orders = [
+            generator(seed, self.replica, "batch order", str(self.current_epoch)).permutation(samples)
+            for seed in self.streams
+        ]
+        return torch.from_numpy(np.stack(orders)).to(self.alive.device)
 
     def train_dataloader(self) -> range:
         """Step numbers: the tensors lie on the device already, a batch is an index into them."""
@@ -138,70 +132,160 @@ class SeedBlock(pl.LightningModule):
         return {"optimizer": scheduler.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
-        """Draw every seed's order of the samples of this epoch."""
-        samples = self.data.samples("train")
-        orders = [
-            generator(seed, self.replica, "batch order", str(self.current_epoch)).permutation(samples)
-            for seed in self.streams
-        ]
-        self.order = torch.from_numpy(np.stack(orders)).to(self.alive.device)
-        self.epoch_loss = torch.zeros(len(self.streams), dtype=torch.float64, device=self.alive.device)
+        """Arrange the samples of this epoch, and start from a fresh state."""
+        in_order = self.recipe.online or self.recipe.state.carried
+        self.epoch_batches = self.batches("train", self.in_time("train") if in_order else self.shuffled())
+        self.carried: State | None = None
+        zeros = torch.zeros(len(self.streams), dtype=torch.float64, device=self.alive.device)
+        self.epoch_loss, self.epoch_norms = zeros, {name: zeros for name in self.names}
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs [S, B, T, F], targets [S, B, O] and weights [B] of one step; padding rows weigh nothing."""
-        size = self.recipe.batch_size
-        rows = self.order[:, step * size : (step + 1) * size]
-        real = rows.shape[1]
-        padding = padded_rows(size) - real
-        rows = torch.cat([rows, rows[:, :1].expand(-1, padding)], dim=1)
-        weights = torch.zeros(real + padding, device=rows.device)
-        weights[:real] = 1 / real
-        return self.data.inputs["train"][self.data.owner, rows], self.data.targets[self.data.owner, rows], weights
+    def training_step(self, step: int) -> None:
+        """Learn from one batch of every seed."""
+        losses, norms = self.learn("train", step, self.epoch_batches[step])
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        self.epoch_loss = self.epoch_loss + losses
+        self.epoch_norms = {name: self.epoch_norms[name] + norm for name, norm in norms.items()}
 
-    def training_step(self, step: int) -> Tensor:
-        """One batch of every seed; the sum keeps each seed's gradient its own."""
-        losses = seed_losses(self.template[0], self.recipe.loss, self.weights, *self.batch(step))
+    def learn(self, split: str, step: int, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step of the optimizer; the losses [S] and the norm [S] of each parameter's gradient before the rule.
+
+        A seed whose loss is not finite has diverged: from then on it keeps the weights that it had.
+        """
+        with torch.enable_grad():
+            outputs, carried = self.outputs(self.weights | self.keys(split, step), split, batch, training=True)
+            losses = seed_losses(self.recipe.objective, outputs, self.data.truth(split, batch), batch.weights)
+            self.alive &= losses.detach().isfinite()
+            # The sum keeps each seed's gradient its own.
+            total = torch.where(self.alive, losses, 0.0).sum()
+            found = torch.autograd.grad(total, list(self.stacked), allow_unused=True, materialize_grads=True)
+        self.carried = carried
         with torch.no_grad():
-            self.epoch_loss += losses
-            self.alive &= losses.isfinite()
-        return torch.where(self.alive, losses, 0.0).sum()
+            gradients = dict(zip(self.names, found, strict=True))
+            ruled = vmap(self.recipe.gradient_rule)(gradients)
+            for name, parameter in self.weights.items():
+                parameter.grad = ruled[name]
+            frozen = ~self.alive
+            kept = [parameter[frozen] for parameter in self.stacked] if frozen.any() else []
+            self.optimizers().step()  # type: ignore[union-attr]
+            for parameter, values in zip(self.stacked, kept, strict=bool(kept)):
+                parameter[frozen] = values
+            norms = {
+                name: torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+                for name, gradient in gradients.items()
+            }
+        return losses.detach(), norms
 
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Apply the gradient rule to each model of the block; called between backward and the optimizer's update."""
-        gradients = {name: parameter.grad for name, parameter in self.weights.items() if parameter.grad is not None}
-        ruled = vmap(self.recipe.gradient_rule)(gradients)
-        for name, parameter in self.weights.items():
-            parameter.grad = ruled[name]
-        if not self.alive.all():
-            self.frozen_values = [parameter.detach()[~self.alive].clone() for parameter in self.stacked]
+    def keys(self, split: str, step: int) -> dict[str, Tensor]:
+        """The keys [S] that all layers with random numbers draw from at one step."""
+        return {
+            name: torch.tensor(
+                [
+                    torch_seed(seed, self.replica, "layer", split, str(self.current_epoch), str(step), name)
+                    for seed in self.streams
+                ]
+            )
+            for name in self.key_names
+        }
 
-    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
-        """One step; seeds that have diverged keep the weights they had."""
-        super().optimizer_step(*arguments, **keywords)
-        if not self.alive.all():
-            with torch.no_grad():
-                for parameter, values in zip(self.stacked, self.frozen_values, strict=True):
-                    parameter[~self.alive] = values
+    def outputs(
+        self, tensors: Mapping[str, Tensor], split: str, batch: Batch, *, training: bool, free_running: bool = False
+    ) -> tuple[Tensor, State | None]:
+        """Outputs [S, B, K, ..., O] of every seed's model for a batch, and the state after it where it is carried."""
+        model = self.template[0].train(training)
+        if self.recipe.state.carried:
+            inputs = self.data.series(split, batch)
+            carried = self.carried or self.fresh_state(inputs)
+            outputs, state = call_seeds(model, tensors, inputs, carried)
+            by_sample = outputs.unflatten(2, (batch.rows.shape[2], -1))
+            at = by_sample[:, :, :, -1] if self.task.targets_at == "last" else by_sample
+            return at, tuple(part.detach() for part in state)
+        inputs = self.data.windows(split, batch)
+        if self.task.targets_at == "sequence":
+            before = previous(self.data.truth(split, batch))[:, :, 0]
+            outputs = call_seeds(model, tensors, inputs, before, free_running=free_running)
+        else:
+            outputs = call_seeds(model, tensors, inputs)
+            if self.task.targets_at == "last" and outputs.dim() == inputs.dim():
+                outputs = outputs[:, :, -1]
+        return outputs[:, :, None], None
+
+    def fresh_state(self, inputs: Tensor) -> State:
+        """Every seed's state before the first time step of inputs [S, B, T, F]."""
+        state: State = self.template[0].initial_state(inputs[0])  # type: ignore[operator]
+        return tuple(part.expand(len(inputs), *part.shape) for part in state)
 
     @torch.no_grad()
-    def predict_split(self, split: str, weights: Mapping[str, Tensor]) -> np.ndarray:
-        """Predictions [S, samples, O] of one split with the given stacked weights."""
-        samples = self.data.samples(split)
+    def predictions(self, tensors: Mapping[str, Tensor], split: str, batch: Batch) -> Tensor:
+        """What the metrics see of a batch, [S, B, K, ..., O]; the state is carried on."""
+        outputs, self.carried = self.outputs(tensors, split, batch, training=False)
+        if self.task.targets_at == "sequence":
+            free, _ = self.outputs(tensors, split, batch, training=False, free_running=True)
+            outputs = torch.stack([outputs, free], dim=3)
+        return vmap(self.recipe.output.predictions)(outputs)
+
+    @torch.no_grad()
+    def predict(self, weights: Mapping[str, Tensor], *wanted: str) -> dict[str, np.ndarray]:
+        """Predictions [S, N, ..., O] of the wanted splits with the given stacked weights.
+
+        A state that is carried comes from the beginning of the training split, through every split in between.
+        """
+        predictions = {}
+        self.carried = None
+        carried = self.recipe.state.carried
+        for split in SPLITS[: 1 + SPLITS.index(wanted[-1])] if carried else wanted:
+            order = self.in_time(split)
+            if carried:
+                batches = stream_batches(order.shape[1], 1, PREDICTION_SAMPLES, order.device)
+            else:
+                batches = window_batches(order, PREDICTION_SAMPLES)
+            parts = [real_samples(self.predictions(weights, split, batch), batch) for batch in batches]
+            predictions[split] = torch.cat(parts, dim=1).cpu().numpy()
+        return predictions
+
+    def predict_and_learn(self, split: str) -> np.ndarray:
+        """Predictions [S, N, ..., O] of a split, each batch predicted before it is learned from."""
         parts = []
-        for start in range(0, samples, PREDICTION_ROWS):
-            rows = torch.arange(start, start + PREDICTION_ROWS, device=self.alive.device).clamp(max=samples - 1)
-            inputs = self.data.inputs[split][self.data.owner, rows[None]]
-            parts.append(seed_predictions(self.template[0], weights, inputs))
-        return torch.cat(parts, dim=1)[:, :samples].cpu().numpy()
+        for step, batch in enumerate(self.batches(split, self.in_time(split))):
+            before = self.carried
+            parts.append(real_samples(self.predictions(self.weights, split, batch), batch))
+            after, self.carried = self.carried, before
+            self.learn(split, step, batch)
+            # The state advances once per step, as the prediction left it.
+            self.carried = after
+        return torch.cat(parts, dim=1).cpu().numpy()
 
     def training_seeds(self) -> Iterator[tuple[int, SeedResult]]:
         """Positions and results of the seeds that still train."""
         return ((position, result) for position, result in enumerate(self.results) if result.outcome == "ok")
 
     def on_train_epoch_end(self) -> None:
-        """Validate every seed, keep its best weights and tell the observer."""
-        predictions = self.predict_split("validation", self.weights)
-        mean_loss = (self.epoch_loss / self.steps_per_epoch).tolist()
+        """Validate every seed, keep what was best and tell the observer."""
+        if self.recipe.online:
+            learned = self.learned()
+            improved = self.judge(predictions := self.predict_and_learn("validation"))
+            if improved:
+                alive = self.alive.clone()
+                test = self.predict_and_learn("test")
+                for position in improved:
+                    self.online_predictions[position] = OnlinePredictions(
+                        predictions[position], test[position], bool(self.alive[position])
+                    )
+                self.alive = alive
+            self.go_back(learned)
+        else:
+            improved = self.judge(self.predict(self.weights, "validation")["validation"])
+        for name, parameter in self.weights.items():
+            self.best[name][improved] = parameter.detach()[improved]
+        self.observer.epoch_finished(
+            self.current_epoch, {result.seed: result.history[-1] for _, result in self.training_seeds()}
+        )
+        if not self.alive[: len(self.results)].any():
+            self.trainer.should_stop = True
+
+    def judge(self, predictions: np.ndarray) -> list[int]:
+        """Score every seed's validation predictions [S, N, ..., O]; the positions of those that are best so far."""
+        mean_loss = (self.epoch_loss / len(self.epoch_batches)).tolist()
+        norms = {name: (norm / len(self.epoch_batches)).tolist() for name, norm in self.epoch_norms.items()}
         improved = []
         for position, result in self.training_seeds():
             result.last_epoch = self.current_epoch
@@ -212,35 +296,62 @@ class SeedBlock(pl.LightningModule):
                 result.reason = f"{what} not finite in epoch {self.current_epoch}"
                 continue
             metrics = self.task.validation_metrics(self.data.of(position), predictions[position])
-            result.history.append({"train_loss": mean_loss[position], **metrics})
+            own_norms = {f"{GRADIENT_NORM}{name}": norm[position] for name, norm in norms.items()}
+            result.history.append({"train_loss": mean_loss[position], **metrics, **own_norms})
             score = metrics[self.task.primary_metric] * (1 if self.lower_is_better else -1)
             if score < self.best_scores[position]:
                 self.best_scores[position] = score
                 result.best_epoch, result.validation_metrics = self.current_epoch, metrics
                 improved.append(position)
-        for name, parameter in self.weights.items():
-            self.best[name][improved] = parameter.detach()[improved]
-        self.observer.epoch_finished(
-            self.current_epoch, {result.seed: result.history[-1] for _, result in self.training_seeds()}
-        )
-        if not self.alive[: len(self.results)].any():
-            self.trainer.should_stop = True
+        return improved
+
+    def learned(self) -> tuple[list[Tensor], Any]:
+        """All that training has changed: weights and the optimizer's memory."""
+        weights = [parameter.detach().clone() for parameter in self.stacked]
+        return weights, copy.deepcopy(self.optimizers().optimizer.state_dict())  # type: ignore[union-attr]
+
+    @torch.no_grad()
+    def go_back(self, learned: tuple[list[Tensor], Any]) -> None:
+        """Forget what was learned since ``learned()`` was called."""
+        weights, memory = learned
+        for parameter, value in zip(self.stacked, weights, strict=True):
+            parameter.copy_(value)
+        self.optimizers().optimizer.load_state_dict(memory)  # type: ignore[union-attr]
 
     def finish(self) -> list[SeedResult]:
         """Test every seed with the weights of its best validation epoch, once, and digest its last weights."""
-        validation = self.predict_split("validation", self.best)
-        test = self.predict_split("test", self.best)
+        if self.recipe.online:
+            kept = self.online_predictions
+            found = {position: (own.validation, own.test) for position, own in kept.items() if own.finite}
+        else:
+            splits = self.predict(self.best, "validation", "test")
+            found = dict(enumerate(zip(splits["validation"], splits["test"], strict=True)))
         for position, result in enumerate(self.results):
             result.weight_digest = weight_digest({name: value[position] for name, value in self.weights.items()})
             if result.outcome == "ok" and result.best_epoch < 0:
                 result.outcome = "diverged"
                 result.reason = f"validation {self.task.primary_metric} not finite in any epoch"
+            elif result.outcome == "ok" and position not in found:
+                result.outcome = "diverged"
+                result.reason = "loss not finite while it learned in the test split"
             if result.outcome == "ok":
-                result.predictions = test[position]
-                result.test_metrics = self.task.test_metrics(
-                    self.data.of(position), test[position], validation[position]
-                )
+                validation, result.predictions = found[position]
+                result.test_metrics = self.task.test_metrics(self.data.of(position), result.predictions, validation)
         return self.results
+
+
+@dataclass(frozen=True)
+class OnlinePredictions:
+    """What a seed predicted while it learned on, and whether its loss stayed finite."""
+
+    validation: np.ndarray
+    test: np.ndarray
+    finite: bool
+
+
+def real_samples(values: Tensor, batch: Batch) -> Tensor:
+    """Of values [S, B, K, ...] those of samples, [S, samples of the batch, ...]."""
+    return values[:, batch.weights > 0]
 
 
 def weight_digest(weights: Mapping[str, Tensor]) -> str:
@@ -264,7 +375,7 @@ def train_block(
 ) -> list[SeedResult]:
     """Train the seeds of one cell together and return one result for each, in the order of ``seeds``.
 
-    Raises UnbatchableError for a model that cannot be batched, and whatever a component raises.
+    Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
     pin_torch()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -1,8 +1,8 @@
 """Gradient rules: functions of the gradients of all parameters of one model, by name.
 
 The norm is the global norm of one model, so each seed of a block has its own; Lightning's own clipping would take the
-norm of the whole block. A gradient of norm zero is left as it is. A gradient that is not finite is left as it is too:
-it makes the weights non-finite, and the engine records the seed as diverged.
+norm of the whole block. A gradient of norm zero is left as it is. A gradient that is not finite is left as it is too,
+by every rule: it makes the weights non-finite, and the engine records the seed as diverged.
 """
 
 from __future__ import annotations
@@ -53,10 +53,25 @@ def clip_norm(gradients: Gradients, max_norm: float) -> Gradients:
     return scaled(gradients, norm.clamp(max=max_norm), norm)
 
 
+def clip_value(gradients: Gradients, max_value: float) -> Gradients:
+    """Cut every entry to at most ``max_value`` in size, which may turn the gradient (Mikolov 2012).
+
+    Raises ValueError unless ``max_value`` is positive.
+    """
+    require_positive("max_value", max_value)
+    finite = torch.stack([gradient.isfinite().all() for gradient in gradients.values()]).all()
+    return {
+        name: torch.where(finite, gradient.clamp(-max_value, max_value), gradient)
+        for name, gradient in gradients.items()
+    }
+
+
 def scale_norm(gradients: Gradients, coefficient: float) -> Gradients:
     """Scale the gradients always to a global norm of ``coefficient``: ``g <- c * g / ||g||`` (research log).
 
-    Raises ValueError unless ``coefficient`` is positive.
+    The step never gets shorter by itself, only by a schedule of the learning rate. Adam and RMSprop divide by the
+    gradient's size again, so under them the coefficient has no effect. Raises ValueError unless ``coefficient`` is
+    positive.
     """
     require_positive("coefficient", coefficient)
     norm = global_norm(gradients)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 Schedule = Literal["constant", "linear", "cosine"]
 Parameters = Iterable[torch.nn.Parameter]
@@ -63,3 +63,23 @@ def rmsprop(
 def sgd(parameters: Parameters, steps: int, lr: float, momentum: float, schedule: Schedule) -> LambdaLR:
     """Stochastic gradient descent, with momentum when ``momentum`` is above 0."""
     return scheduled(torch.optim.SGD(parameters, lr=lr, momentum=momentum), schedule, steps)
+
+
+def ignores_scale(optimizer: Callable[[list[torch.nn.Parameter], int], LambdaLR]) -> bool:
+    """Whether twice the gradient makes the same steps, as with Adam and RMSprop, up to 1 % (their eps)."""
+    moved = []
+    for scale in (1.0, 2.0):
+        parameter = torch.nn.Parameter(torch.zeros(2))
+        scheduler = optimizer([parameter], 4)
+        for _ in range(3):
+            parameter.grad = scale * torch.tensor([1.0, -0.3])
+            scheduler.optimizer.step()
+        moved.append(parameter.detach())
+    return torch.allclose(moved[0], moved[1], rtol=0.01, atol=0.0)
+
+
+def last_rate(scheduler: LRScheduler) -> float:
+    """The learning rate at the end of the training that a scheduler of one step was made for."""
+    scheduler.optimizer.step()
+    scheduler.step()
+    return float(scheduler.get_last_lr()[0])

@@ -2,29 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from notafluke.training.gradients import Gradients
+from notafluke.training.samples import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Output(Protocol):
+    """What the network's numbers [..., O] mean."""
+
+    @property
+    def kind(self) -> Literal["numbers", "classes"]:
+        """Which tasks it is for."""
+
+    def own_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each sample that belongs to the output, [...]; raises ValueError where it has none."""
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """What a loss of the group ``loss`` compares with the targets, [..., O]."""
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """What the task's metrics see, [..., O]."""
+
+
+class StateRule(Protocol):
+    """What happens to the state between samples."""
+
+    @property
+    def carried(self) -> bool:
+        """Whether a sample starts from the state that the one before it left."""
+
+    def batches(self, order: Tensor, batch_size: int, piece: int, online: bool) -> Iterator[Batch]:
+        """The batches of one pass over samples in the ``order`` [S, N]; ``piece`` is a window's worth of samples."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Components with their options bound.
 
-    ``build_model(input_size, output_size)`` gives an ordinary model of [B, T, F] to [B, O]; ``loss(prediction,
-    target)`` one loss per element; ``gradient_rule`` maps the gradients of one model by name; ``optimizer(parameters,
-    steps)`` gives the optimizer within its schedule.
+    ``build_model(input_size, output_size)`` gives an ordinary model of [B, T, F] to [B, T, O] or [B, O];
+    ``loss(prediction, target)`` one loss per element, None for the loss that belongs to the output; ``gradient_rule``
+    maps the gradients of one model by name; ``optimizer(parameters, steps)`` gives the optimizer within its schedule.
+    ``online``: predict a batch in the order of time, then learn from it, also in the validation and test split.
     """
 
     build_model: Callable[[int, int], nn.Module]
-    loss: Loss
+    output: Output
+    loss: Loss | None
     gradient_rule: Callable[[Gradients], Gradients]
     optimizer: Callable[[Sequence[nn.Parameter], int], LRScheduler]
+    state: StateRule
+    online: bool
     max_epochs: int
     batch_size: int
+
+    def objective(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each element [..., O], or of each sample [...], of one model's outputs [..., O]."""
+        if self.loss is None:
+            return self.output.own_loss(outputs, targets)
+        return self.loss(self.output.values(outputs), targets)

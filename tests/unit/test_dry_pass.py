@@ -1,0 +1,241 @@
+"""The dry pass: faulty components are named with their option file and the reason, before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notafluke import components
+from notafluke.configuration import compose_run
+from notafluke.errors import UsageError
+
+# One faulty thing each: module, group, name, its code, the words that the line must hold.
+FAULTS: dict[str, tuple[str, str, list[str]]] = {
+    "wrong_shape": ("activation", "def f(x): return x[..., :1]", ["returns the shape (2, 3, 1) where (2, 3, 4)"]),
+    "no_tensor": ("activation", "def f(x): return None", ["returns NoneType where a tensor is needed"]),
+    "zero_by_zero": ("activation", "def f(x): return x / (x - x)", ["value is", "at the start"]),
+    "square_root": ("activation", "def f(x): return x.sqrt()", ["value is NaN at the start"]),
+    "raises": ("activation", "def f(x): raise ZeroDivisionError('never')", ["ZeroDivisionError: never"]),
+    "branches": ("activation", "def f(x): return x if x.mean() > 0 else -x", ["fails for a block of two seeds"]),
+    "keyword": ("activation", "def f(x, *, slope): return slope * x", ["slope"]),
+    "loss_one_number": ("loss", "def f(p, t): return (p - t).square().mean()", ["returns the shape (2,) where"]),
+    "loss_nan": ("loss", "def f(p, t): return (p - t).abs().log() * float('nan')", ["loss is NaN at the start"]),
+    "loss_arguments": ("loss", "def f(p): return p", ["TypeError", "f()"]),
+    "slope_nan": ("loss", "def f(p, t): return (p - p).abs().sqrt() + (p - t) ** 2", ["gradient of", "NaN"]),
+    "rule_names": ("gradient", "def f(g): return {'other': v for v in g.values()}", ["returns other for layers.0"]),
+    "rule_shape": ("gradient", "def f(g): return {k: v.sum() for k, v in g.items()}", ["returns the shape (2,)"]),
+    "rule_nan": ("gradient", "def f(g): return {k: v / 0 for k, v in g.items()}", ["at the start"]),
+    "optimizer": ("optimizer", "def f(parameters, steps): return parameters[0].foo", ["AttributeError", "foo"]),
+    "model_shape": (
+        "model",
+        "class f(Base):\n    def forward(self, x): return self.w * x",
+        ["(2, 50, 2) where (2, 1)"],
+    ),
+    "model_nan": ("model", "class f(Base):\n    def forward(self, x): return self.w * x[:, -1, :1] / 0", ["output is"]),
+    "model_values": ("model", "def f(input_size, output_size): pass", ["activation"]),
+    "model_random": (
+        "model",
+        "class f(Base):\n    def forward(self, x): return self.w * torch.rand_like(x[:, -1, :1])",
+        ["fails for a block of two seeds", "random"],
+    ),
+    "model_dropout": (
+        "model",
+        "class f(Base):\n    def __init__(self, *a, **k):\n        super().__init__()\n"
+        "        self.d = torch.nn.Dropout()\n"
+        "    def forward(self, x): return self.d(self.w * x[:, -1, :1])",
+        ["it holds Dropout (d); use notafluke.nn.Dropout"],
+    ),
+}
+PREAMBLE = """
+import torch
+
+
+class Base(torch.nn.Module):
+    def __init__(self, input_size=0, output_size=0, activation=None):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(1))
+
+
+"""
+
+
+@pytest.fixture
+def faulty(own_conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Write an option whose code is in a module of its own."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name: str, group: str, code: str) -> None:
+        (tmp_path / f"faulty_{name}.py").write_text(PREAMBLE + code + "\n", encoding="utf-8")
+        text = f"description: d\nsource: s\n_target_: faulty_{name}.f\n_partial_: true\n"
+        (own_conf / group / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    return write
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named(name: str, faulty: Callable[[str, str, str], None], own_conf: Path) -> None:
+    group, code, words = FAULTS[name]
+    faulty(name, group, code)
+    with pytest.raises(UsageError) as caught:
+        components.check(compose_run(own_conf, {"task": "adding", group: name}))
+    line = str(caught.value)
+    assert "\n" not in line
+    blamed = "model=lstm" if name == "slope_nan" else f"{group}={name} (conf/{group}/{name}.yaml, faulty_{name}.f)"
+    assert blamed in line, line
+    assert all(word in line for word in words), line
+    if group == "model":
+        assert "with activation=tanh (conf/activation/tanh.yaml" in line
+
+
+STATEFUL = {
+    "forgetful": "y = x.cumsum(1)[..., :1] * self.w; return y if state is None else (y, state)",
+    "one_result": "return x[..., :1] * self.w",
+}
+
+
+@pytest.mark.parametrize("name", [*STATEFUL, "stateless"])
+def test_a_state_that_is_not_carried_exactly(
+    name: str, faulty: Callable[[str, str, str], None], own_conf: Path
+) -> None:
+    """A model whose second piece starts anew, one that returns no state, and one that knows none."""
+    code = "class f(Base):\n    def forward(self, x): return x[..., :1] * self.w"
+    if name in STATEFUL:
+        code = (
+            "class f(Base):\n    def initial_state(self, x): return (x.new_zeros(len(x), 1),)\n"
+            f"    def forward(self, x, state=None):\n        {STATEFUL[name]}"
+        )
+    faulty(name, "model", code)
+    task = {"task": "stock", "task.window": "3"}
+    with pytest.raises(UsageError) as caught:
+        components.check(compose_run(own_conf, {**task, "state": "carried", "model": name}))
+    wrong = {"forgetful": "carries its state wrongly", "one_result": "cannot carry", "stateless": "no initial_state"}
+    assert f"model={name}" in str(caught.value) and wrong[name] in str(caught.value)
+
+
+class TestImport:
+    def check(self, conf: Path, target: str) -> str:
+        with pytest.raises(UsageError) as caught:
+            components.check(compose_run(conf, {"task": "adding", "activation._target_": target}))
+        assert "\n" not in str(caught.value)
+        assert f"activation=tanh (conf/activation/tanh.yaml, {target})" in str(caught.value)
+        return str(caught.value)
+
+    def test_a_function_of_ones_own(self, own_conf: Path) -> None:
+        """`activation._target_=my.module.f`, in the working folder and in its run's name and key."""
+        package = own_conf.parent / "my_package"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "ideas.py").write_text("def half(x):\n    return x / 2\n", encoding="utf-8")
+        run = compose_run(own_conf, {"task": "adding", "activation._target_": "my_package.ideas.half"})
+        assert components.check(run) == []
+        assert run.changes["activation._target_"] == "my_package.ideas.half"
+        import torch
+
+        network = components.build_recipe(run.config).build_model(2, 1)
+        assert torch.equal(network.layers[0].activation(torch.ones(2)), torch.full((2,), 0.5))  # type: ignore
+        sys.modules.pop("my_package.ideas")
+
+    def test_of_an_installed_package(self, own_conf: Path) -> None:
+        target = "torch.nn.functional.hardtanh"
+        assert components.check(compose_run(own_conf, {"task": "adding", "activation._target_": target})) == []
+
+    def test_no_such_module(self, own_conf: Path) -> None:
+        line = self.check(own_conf, "nowhere.ideas.half")
+        assert "found no module 'nowhere'" in line and str(own_conf.parent) in line and "installed packages" in line
+
+    def test_a_module_that_fails_to_import(self, own_conf: Path) -> None:
+        (own_conf.parent / "broken_idea.py").write_text("import no_such_library\n", encoding="utf-8")
+        line = self.check(own_conf, "broken_idea.half")
+        assert "importing broken_idea raised ModuleNotFoundError" in line and "no_such_library" in line
+
+    def test_no_such_function(self, own_conf: Path) -> None:
+        line = self.check(own_conf, "notafluke.nn.activations.iriss")
+        assert "activations.py has no 'iriss'; did you mean 'iris'? valid:" in line
+
+    @pytest.mark.parametrize("target", ["half", "notafluke.nn.activations.GOLDEN_RATIO"])
+    def test_no_path_and_no_function(self, own_conf: Path, target: str) -> None:
+        assert "package.module.function" in (line := self.check(own_conf, target)) or "not a function" in line
+
+
+class TestFitting:
+    """Components that are right alone and do not fit together."""
+
+    @pytest.mark.parametrize(
+        ("overrides", "words"),
+        [
+            ({"task": "adding", "output": "softmax_cce"}, ["output=softmax_cce", "predicts numbers", "output=linear"]),
+            ({"task": "copy_memory", "output": "linear"}, ["output=linear", "predicts classes", "softmax_cce"]),
+            ({"task": "adding", "loss": "of_output"}, ["output=linear", "no loss of its own"]),
+            ({"task": "adding", "model": "seq2seq"}, ["model=seq2seq", "choose model=lstm"]),
+            ({"task": "reversal", "model": "lstm"}, ["model=lstm", "choose model=seq2seq"]),
+            ({"task": "adding", "attention": "additive"}, ["attention=additive", "choose model=seq2seq"]),
+            ({"task": "copy_memory", "output.loss": "cross_entropy"}, ["loss=cross_entropy", "did you mean"]),
+            ({"task": "copy_memory", "task.symbols": "1"}, ["task.symbols=1"]),
+        ],
+        ids=lambda value: ",".join(value.values()) if isinstance(value, dict) else "",
+    )
+    def test_is_refused(self, conf: Path, overrides: dict[str, str], words: list[str]) -> None:
+        with pytest.raises(UsageError) as caught:
+            components.check(compose_run(conf, overrides))
+        assert all(word in str(caught.value) for word in words), caught.value
+
+    def test_a_task_brings_what_it_needs(self, conf: Path) -> None:
+        run = compose_run(conf, {"task": "reversal"})
+        chosen = {group: run.choices[group] for group in ("model", "output", "loss")}
+        assert chosen == {"model": "seq2seq", "output": "softmax_cce", "loss": "of_output"}
+        assert run.changes == {"task": "reversal"}, "what the task brings is no change"
+        assert components.check(run) == []
+
+    def test_an_output_brings_its_loss(self, conf: Path) -> None:
+        run = compose_run(conf, {"task": "copy_memory", "output": "topcat_margin_bce"})
+        assert run.choices["loss"] == "of_output"
+        assert run.config["output"]["loss"] == "binary_cross_entropy"
+        assert run.changes == {"task": "copy_memory", "output": "topcat_margin_bce"}
+
+    def test_an_explicit_mismatch_is_allowed_and_told(self, conf: Path) -> None:
+        own = {"task": "copy_memory", "output": "topcat_margin_bce"}
+        assert components.check(compose_run(conf, {**own, "output.loss": "categorical_cross_entropy"})) == []
+        (caution,) = components.check(compose_run(conf, {**own, "loss": "mse"}))
+        assert "loss=mse is trained on the probabilities of output=topcat_margin_bce" in caution
+        assert "binary_cross_entropy" in caution
+
+    def test_two_classes_are_told(self, conf: Path) -> None:
+        two = {"task": "reversal", "task.symbols": "2"}
+        (caution,) = components.check(compose_run(conf, {**two, "output": "topcat_margin_bce"}))
+        assert "two classes" in caution and "twice" in caution
+        assert components.check(compose_run(conf, {**two, "output": "topcat_total_bce"})) == []
+        assert components.check(compose_run(conf, {"task": "reversal", "output": "topcat_margin_bce"})) == []
+
+
+def test_a_task_that_is_none(own_conf: Path) -> None:
+    text = "description: d\nreference: r\n_target_: fractions.Fraction\n"
+    (own_conf / "task" / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"fractions\.Fraction is not a notafluke\.tasks\.base\.Task"):
+        components.check(compose_run(own_conf, {"task": "mine"}))
+
+
+def test_options_that_a_component_does_not_take(own_conf: Path) -> None:
+    path = own_conf / "model" / "rnn.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "width: 3\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"model=rnn \(conf/model/rnn\.yaml, notafluke\.nn\.recurrent\.rnn\).*width"):
+        components.check(compose_run(own_conf, {"model": "rnn"}))
+
+
+def test_options_that_a_component_lacks(own_conf: Path) -> None:
+    path = own_conf / "model" / "rnn.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("depth: 1\n", ""), encoding="utf-8")
+    with pytest.raises(UsageError, match="depth"):
+        components.check(compose_run(own_conf, {"model": "rnn"}))
+
+
+def test_a_function_of_pytorch_as_a_component_is_no_crash(own_conf: Path) -> None:
+    """`_target_: torch.tanh` has no signature that Python knows: it works, or one line says why it does not."""
+    text = "description: d\nsource: s\n_target_: torch.tanh\n_partial_: true\n"
+    (own_conf / "activation" / "theirs.yaml").write_text(text, encoding="utf-8")
+    try:
+        components.check(compose_run(own_conf, {"activation": "theirs"}))
+    except UsageError as error:
+        assert "torch.tanh" in str(error)
