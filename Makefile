@@ -90,6 +90,10 @@ lock: ## resolve requirements.lock again, needs uv (ARGS=--upgrade for newer ver
 	{ grep '^#' requirements.lock; cat "$$tmp"; } > "$$tmp.2" && mv "$$tmp.2" requirements.lock && \
 	echo "requirements.lock: $$(grep -c '==' requirements.lock) packages"
 
+.PHONY: figures
+figures: install ## draw the figures of docs/ again
+	@$(WITH_VENV) $(BIN)/python -m notafluke.report.loss_family docs/figures
+
 .PHONY: clean
 clean: ## remove .venv and caches; results/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

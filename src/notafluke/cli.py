@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from notafluke.errors import DEBUG, UsageError, told_in_one_line
 
 if TYPE_CHECKING:
     from notafluke.plan import Plan
+    from notafluke.records import RunRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,9 +43,6 @@ def describe() -> None:
 @app.command(epilog='Example: notafluke train task=stock activation=iris "seed=range(0,10)"')
 def train(
     overrides: Annotated[list[str], typer.Argument(help="Overrides of conf/config.yaml; seed may name several.")],
-    study: Annotated[str, typer.Option(help="The study that the runs belong to, for MLflow and registration.")] = "",
-    study_overrides: Annotated[str, typer.Option(help="The overrides of that study.")] = "",
-    expect: Annotated[str, typer.Option(help="The folder that the plan gave to this cell.")] = "",
 ) -> None:
     """Train the missing runs of one cell.
 
@@ -53,14 +52,30 @@ def train(
 
     pin_environment()
     from notafluke.tracking import SINGLE_RUNS
-    from notafluke.train import cell_of, train_cell
+    from notafluke.train import train_cell
 
-    plan = _plan(study, study_overrides) if study else None
-    if expect and (folder := cell_of(overrides).folder) != expect:
-        raise UsageError(f"the code or the configuration of {expect} has changed (now {folder}): run snakemake again")
-    for record in train_cell(overrides, plan.study.name if plan else SINGLE_RUNS, plan):
-        values = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
-        typer.echo(f"seed {record.seed}: {record.outcome}  {values}{record.reason}")
+    _tell(train_cell(overrides, SINGLE_RUNS))
+
+
+@app.command("train-cells", epilog="Example: notafluke train-cells demo results/runs/stock/activation=iris-0a1b2c3d")
+def train_cells_(
+    study: StudyName,
+    folders: Annotated[list[str], typer.Argument(help="Folders of cells, as notafluke plan shows them.")],
+    overrides: StudyOverrides = "",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train again what is recorded already.")] = False,
+) -> None:
+    """Train the missing runs of some cells of a study.
+
+    One after another in one process; this is what the jobs of snakemake call.
+    """
+    from notafluke.training.determinism import pin_environment
+
+    pin_environment()
+    from notafluke.train import train_cells
+
+    for cell, records in train_cells(_plan(study, overrides), folders, retrain):
+        typer.echo(cell.folder)
+        _tell(records)
 
 
 @app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)"')
@@ -139,6 +154,12 @@ def track_sync(study: StudyName, overrides: StudyOverrides = "") -> None:
     from notafluke.tracking import synchronise
 
     typer.echo(f"{synchronise(_plan(study, overrides))} runs added")
+
+
+def _tell(records: Sequence[RunRecord]) -> None:
+    for record in records:
+        values = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
+        typer.echo(f"seed {record.seed}: {record.outcome}  {values}{record.reason}")
 
 
 def _plan(study: str, overrides: str) -> Plan:

@@ -49,7 +49,7 @@ def code_digest(objects: Sequence[str]) -> str:
     own = [path for path in objects if not _is_installed(path)]
     installed = sorted(f"{path} {_installed_version(path)}" for path in objects if _is_installed(path))
     reached = reached_definitions(own)
-    lines = sorted(f"{module}.{name} {_digest(nodes)}" for (module, name), nodes in reached.items())
+    lines = sorted(f"{module}.{name} {_definition_digest(module, name)}" for module, name in reached)
     return hashlib.sha256("\n".join([*lines, *installed]).encode()).hexdigest()
 
 
@@ -89,6 +89,12 @@ def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple
         return [], [(star, name) for star in module.star_imports]
     nodes = module.definitions[name] + module.other_statements
     return nodes, [found for node in nodes for found in _mentions(node, module)]
+
+
+@cache
+def _definition_digest(module_name: str, name: str) -> str:
+    """sha256 of the syntax trees that define a name."""
+    return _digest(_definition(module_name, name)[0])
 
 
 def _is_installed(path: str) -> bool:

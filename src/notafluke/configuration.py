@@ -6,6 +6,7 @@ checked here first.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -23,7 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from notafluke.errors import UsageError, did_you_mean
@@ -32,6 +33,8 @@ CONFIG_NAME = "config"
 NOT_PART_OF_A_RUN = ("execution", "seed", "hydra")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
+PYTHON_BOOLEANS = {"True": "true", "False": "false"}
+"""Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
 MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size": 1, "execution.block_size": 1}
 
 
@@ -105,7 +108,7 @@ def sweep_values(key: str, expression: Any) -> list[str]:
         raise UsageError(f"cannot read sweep {key}: {text!r}; examples: tanh,iris or range(0,10)") from error
     if not values or values == [""]:
         raise UsageError(f"sweep {key}: {text!r} expands to nothing; examples: tanh,iris or range(0,10)")
-    return values
+    return [PYTHON_BOOLEANS.get(value, value) for value in values]
 
 
 def seed_values(expression: Any) -> tuple[int, ...]:
@@ -138,14 +141,13 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
                 )
             raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
     with hydra_at(conf):
-        task = tuple((group, option) for group, option in chosen.items() if group == "task")
-        default_choices = _compose(conf, task)[1] | {"task": _compose(conf, ())[1]["task"]}
-        unchanged, choices = _compose(conf, tuple(chosen.items()))
-        typed = {
-            key: value if key in chosen else _typed(key, value, unchanged, known_groups)
-            for key, value in overrides.items()
-        }
-        config, _ = _compose(conf, tuple(typed.items()))
+        task = {group: option for group, option in chosen.items() if group == "task"}
+        default_choices = _compose(conf, task).choices | {"task": _compose(conf, {}).choices["task"]}
+        composed = _compose(conf, chosen)
+    unchanged, choices = composed.resolved, composed.choices
+    config = composed.with_values(
+        {key: _typed(key, value, unchanged, known_groups) for key, value in overrides.items() if key not in chosen}
+    )
     values_before, values = flatten(unchanged), flatten(config)
     for key, minimum in MINIMUM.items():
         _check_minimum(key, values.get(key), minimum)
@@ -173,27 +175,63 @@ def hydra_at(conf: Path) -> Iterator[None]:
             Singleton.set_state(state)
 
 
+@dataclass(frozen=True)
+class Composition:
+    """What Hydra composes from options alone: the configuration, the same resolved (not to be changed), its choices."""
+
+    config: DictConfig
+    resolved: dict[str, Any]
+    choices: dict[str, str]
+
+    def with_values(self, overrides: Mapping[str, str]) -> dict[str, Any]:
+        """Resolved with values by key, set as Hydra sets them, without reading every file again."""
+        if not overrides:
+            return copy.deepcopy(self.resolved)
+        config = copy.deepcopy(self.config)
+        texts = [f"{key}={value}" for key, value in overrides.items()]
+        with _told(texts):
+            for text in texts:
+                override = OverridesParser.create().parse_override(text)
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            return _resolved(config)
+
+
+def _compose(conf: Path, choices: Mapping[str, str]) -> Composition:
+    """The composition of chosen options; call inside ``hydra_at(conf)``."""
+    return _composed(conf, tuple(sorted(choices.items())))
+
+
 @lru_cache(maxsize=1024)
-def _compose(conf: Path, overrides: tuple[tuple[str, str], ...]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Resolved configuration and group choices, not to be changed; call inside ``hydra_at(conf)``."""
-    arguments = [f"{key}={value}" for key, value in overrides]
+def _composed(conf: Path, choices: tuple[tuple[str, str], ...]) -> Composition:
+    arguments = [f"{group}={option}" for group, option in choices]
     try:
-        config = compose(CONFIG_NAME, overrides=arguments, return_hydra_config=True)
-        choices = {str(key): str(value) for key, value in config.hydra.runtime.choices.items()}
-        OmegaConf.set_struct(config, False)
-        del config["hydra"]
-        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        with _told(arguments):
+            config = compose(CONFIG_NAME, overrides=arguments, return_hydra_config=True)
+            made = {str(key): str(value) for key, value in config.hydra.runtime.choices.items()}
+            OmegaConf.set_struct(config, False)
+            del config["hydra"]
+            own = {group: option for group, option in made.items() if not group.startswith("hydra/")}
+            return Composition(config, _resolved(config), own)
     except yaml.YAMLError as error:
         for path in sorted(conf.rglob("*.yaml")):
             read_yaml(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
         raise UsageError(f"cannot compose {' '.join(arguments)}: {' '.join(str(error).split())}") from error
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+@contextmanager
+def _told(arguments: Sequence[str]) -> Iterator[None]:
+    """Turn what Hydra and OmegaConf raise into a UsageError that names the overrides."""
+    try:
+        yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"cannot compose {' '.join(arguments) or CONFIG_NAME}: {reason}") from error
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}, {
-        key: value for key, value in choices.items() if not key.startswith("hydra/")
-    }
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

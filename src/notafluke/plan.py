@@ -78,11 +78,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with the cell of each (task, arm), warnings about its overrides, and further files that it read."""
+    """A study with the cell of each (task, arm).
+
+    ``choices`` are the options in use by group, ``warnings`` what should be known about it, ``files`` the further files
+    that it read.
+    """
 
     study: Study
     results: str
     cells: Mapping[str, Mapping[str, Cell]]
+    choices: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...]
     files: tuple[str, ...]
 
@@ -90,6 +95,12 @@ class Plan:
     def distinct_cells(self) -> list[Cell]:
         """Every cell once, in study order."""
         return list({cell.key: cell for arms in self.cells.values() for cell in arms.values()}.values())
+
+    @cached_property
+    def jobs(self) -> list[list[Cell]]:
+        """The cells that one process trains, one after another: as many as the study says."""
+        cells, size = self.distinct_cells, self.study.cells_per_job
+        return [cells[start : start + size] for start in range(0, len(cells), size)]
 
     @property
     def folder(self) -> Path:
@@ -107,6 +118,7 @@ class Plan:
             "study": self.study.as_text_tree(),
             "results": self.results,
             "cells": {task: {arm: asdict(cell) for arm, cell in arms.items()} for task, arms in self.cells.items()},
+            "choices": {group: list(options) for group, options in self.choices.items()},
             "warnings": list(self.warnings),
             "files": list(self.files),
         }
@@ -116,7 +128,8 @@ class Plan:
         """The plan of ``as_tree``."""
         cells = {task: {arm: Cell(**cell) for arm, cell in arms.items()} for task, arms in tree["cells"].items()}
         study = Study.from_text_tree(tree["name"], tree["study"])
-        return cls(study, tree["results"], cells, tuple(tree["warnings"]), tuple(tree["files"]))
+        choices = {group: tuple(options) for group, options in tree["choices"].items()}
+        return cls(study, tree["results"], cells, choices, tuple(tree["warnings"]), tuple(tree["files"]))
 
     def recorded_runs(self) -> int:
         """How many of its runs are recorded."""
@@ -168,12 +181,15 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     study, warnings = load_study(conf, name, overrides)
     cells: dict[str, dict[str, Cell]] = {}
     tasks: dict[str, Task] = {}
+    choices: dict[str, list[str]] = {}
     results, files = "", set[str]()
     for task, arms in study.arms.items():
         cells[task] = {}
         by_key: dict[str, str] = {}
+        runs = {arm.name: compose_run(conf, arm.overrides) for arm in arms}
+        warnings += _scaled_in_vain(task, {name: run.config for name, run in runs.items()})
         for arm in arms:
-            run = compose_run(conf, arm.overrides)
+            run = runs[arm.name]
             warnings += components.check(run)
             cell = make_cell(run)
             if cell.key in by_key:
@@ -183,6 +199,9 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
             by_key[cell.key] = arm.name
             cells[task][arm.name] = cell
             tasks[task] = components.build_task(run.config)
+            for group, option in run.choices.items():
+                if option not in choices.setdefault(group, []):
+                    choices[group].append(option)
             results = run.config["execution"]["results"]
             files |= {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
             if Path(data := str(run.config["task"].get("source"))).is_file():
@@ -190,7 +209,21 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     for claim in study.claims:
         for task in claim.tasks:
             _check_metric(f"study {name}: claim {claim.id}", claim, tasks[task])
-    return Plan(study, results, cells, tuple(warnings), tuple(sorted(files)))
+    in_use = {group: tuple(options) for group, options in choices.items()}
+    return Plan(study, results, cells, in_use, tuple(dict.fromkeys(warnings)), tuple(sorted(files)))
+
+
+def _scaled_in_vain(task: str, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A warning where a study varies the gradient rule, but the optimizer takes the gradient's size out again."""
+    if len({_hash(component_options(config, "gradient")) for config in configs.values()}) < 2:
+        return []
+    arms = [name for name, config in configs.items() if components.scales_the_norm_in_vain(config)]
+    if not arms:
+        return []
+    return [
+        f"task={task}: {', '.join(arms)}: this optimizer divides by the gradient's size again, so the coefficient has "
+        "no effect; decide claims on gradient scaling with optimizer=sgd"
+    ]
 
 
 def _check_metric(where: str, claim: Claim, task: Task) -> None:

@@ -76,7 +76,7 @@ class Study:
     """A resolved study: what is trained and what is decided, command-line overrides included.
 
     ``name`` is its folder below ``results/``: the file's name, with ``+<hash8>`` when overridden. ``arms`` are the
-    arms of each task, the control first.
+    arms of each task, the control first. ``cells_per_job`` says how it is executed, and is no part of its digest.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Study:
     seeds: tuple[int, ...]
     arms: Mapping[str, tuple[Arm, ...]]
     claims: tuple[Claim, ...]
+    cells_per_job: int = 1
 
     @classmethod
     def from_text_tree(cls, name: str, tree: Mapping[str, Any]) -> Study:
@@ -111,12 +112,15 @@ class Study:
     @property
     def digest(self) -> str:
         """sha256 of the resolved text, without the name."""
-        return _digest(self.as_text_tree())
+        return _digest(self._design())
 
     @property
     def design_digest(self) -> str:
         """sha256 of the resolved text without the seeds: the same for one study at more and at fewer seeds."""
-        return _digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
+        return _digest({key: value for key, value in self._design().items() if key != "seeds"})
+
+    def _design(self) -> dict[str, Any]:
+        return {key: value for key, value in self.as_text_tree().items() if key != "cells_per_job"}
 
     def as_text_tree(self) -> dict[str, Any]:
         """The study as plain mappings, lists and scalars, to be stored and compared."""
@@ -171,6 +175,7 @@ class StudyDraft:
     tasks: dict[str, dict[str, str]]
     sweep: dict[str, str]
     claims: dict[str, dict[str, Any]]
+    cells_per_job: Any
     written_tasks: tuple[str, ...]
 
     @classmethod
@@ -179,7 +184,7 @@ class StudyDraft:
         path = Path("conf") / "study" / f"{name}.yaml"
         content = read_yaml(conf.parent / path)
         keys = ["title", "alpha", "test", "correction", "tune", "factorial", "control", "tasks", "sweep", "claims"]
-        _require_keys(str(path), content, keys, required=["tasks", "sweep"])
+        _require_keys(str(path), content, [*keys, "cells_per_job"], required=["tasks", "sweep"])
         draft = cls(
             conf,
             path,
@@ -193,6 +198,7 @@ class StudyDraft:
             _task_settings(path, content["tasks"]),
             _overrides(f"{path}: sweep", content["sweep"]),
             _sections(f"{path}: claims", content.get("claims")),
+            content.get("cells_per_job", 1),
             tuple(_task_settings(path, content["tasks"])),
         )
         draft._check_scalars()
@@ -203,6 +209,9 @@ class StudyDraft:
             raise UsageError(f"{self.path}: alpha: {self.alpha!r} is not a number between 0 and 1, such as 0.05")
         if not isinstance(self.factorial, bool):
             raise UsageError(f"{self.path}: factorial: {self.factorial!r} is neither true nor false")
+        jobs = self.cells_per_job
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+            raise UsageError(f"{self.path}: cells_per_job: {jobs!r} is not a whole number of at least 1")
         for key, value, valid in (
             ("test", self.test, TESTS),
             ("correction", self.correction, CORRECTIONS),
@@ -250,7 +259,18 @@ class StudyDraft:
                 warnings.append(f"claim {claim_id} is not decided {where} under these overrides: {reasons}")
             if kept:
                 claims.append(replace(claim, tasks=kept))
-        study = Study(name, self.title, self.alpha, self.test, self.correction, self.tune, seeds, arms, tuple(claims))
+        study = Study(
+            name,
+            self.title,
+            self.alpha,
+            self.test,
+            self.correction,
+            self.tune,
+            seeds,
+            arms,
+            tuple(claims),
+            self.cells_per_job,
+        )
         if not any(len(own) > 1 for own in arms.values()) and not claims:
             raise UsageError(f"{self.path}: the sweep expands to the control alone: no treatment and no claim")
         return study
@@ -346,7 +366,8 @@ def _arm_reference(where: str, value: Any) -> str:
             raise UsageError(f"{where}: {error}") from error
     if not changes:
         raise UsageError(f"{where}: {value!r} is neither 'control' nor changes such as activation=iris")
-    return arm_name({str(key): str(own) for key, own in changes.items()})
+    # Values as the arms have them: 1e-06 for 0.000001.
+    return arm_name({str(key): sweep_values(str(key), _written(own, sweep=True))[0] for key, own in changes.items()})
 
 
 def _missing_arm(claim: Claim, arms: Mapping[str, Sequence[Arm]], task: str) -> str:

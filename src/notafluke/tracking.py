@@ -22,6 +22,7 @@ from notafluke.configuration import component_options, flatten
 from notafluke.plan import Cell, Plan
 from notafluke.provenance import git
 from notafluke.records import RunRecord, read_history, read_record
+from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -144,7 +145,7 @@ class Experiment:
 
         now = int(time.time() * 1000)
         metrics = [
-            Metric(f"{'train' if name == 'train_loss' else 'validation'}/{name}", value, now, epoch)
+            Metric(metric_name(name), value, now, epoch)
             for epoch, values in enumerate(history, first_epoch)
             for name, value in values.items()
         ]
@@ -280,6 +281,13 @@ def cell_tags(cell: Cell) -> dict[str, str]:
         "folder": cell.folder,
         "git_commit": git("rev-parse", "HEAD"),
     }
+
+
+def metric_name(column: str) -> str:
+    """What MLflow calls a column of a history: ``train/...``, ``gradient_norm/...`` or ``validation/...``."""
+    if column.startswith(GRADIENT_NORM):
+        return column
+    return f"train/{column}" if column == TRAIN_LOSS else f"validation/{column}"
 
 
 def flat_parameters(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from notafluke.configuration import (
     seed_values,
     sweep_values,
 )
-from notafluke.errors import DEBUG, told_in_one_line
+from notafluke.errors import DEBUG, UsageError, told_in_one_line
 from notafluke.plan import Cell, Plan, make_cell
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
@@ -36,10 +36,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def cell_of(overrides: Sequence[str]) -> Cell:
-    """The cell that overrides name; ``seed`` may name several. Raises UsageError."""
-    by_key = overrides_by_key(overrides)
-    return make_cell(compose_run(conf_folder(), {**by_key, "seed": str(seed_values(by_key.get("seed", 0))[0])}))
+def train_cells(plan: Plan, folders: Sequence[str], retrain: bool) -> Iterator[tuple[Cell, list[RunRecord]]]:
+    """Train the missing runs of the cells of a plan that have these folders, one cell after another.
+
+    Raises UsageError for a folder that is not of the plan: the code or the configuration has changed since.
+    """
+    cells = {cell.folder: cell for cell in plan.distinct_cells}
+    for folder in folders:
+        if folder not in cells:
+            raise UsageError(f"{folder} is no cell of {plan.study.name} now: its code or configuration has changed")
+    seeds = ",".join(map(str, plan.study.seeds))
+    for folder in folders:
+        overrides = [*cells[folder].overrides, f"seed={seeds}", f"execution.retrain={str(retrain).lower()}"]
+        yield cells[folder], train_cell(overrides, plan.study.name, plan)
 
 
 def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = None) -> list[RunRecord]:

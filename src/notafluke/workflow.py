@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from notafluke.code_digest import code_digest
 from notafluke.configuration import split_overrides
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
+from notafluke.report.components import options_in_use
 
 KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
@@ -28,26 +30,24 @@ def plan_of(study: str, overrides: str) -> Plan:
     return load_plan(study, split_overrides(overrides))
 
 
-def rule_name(cell: Cell) -> str:
-    """The name of the rule that trains a cell: ``train_stock_activation_iris_3fa9c1d2``."""
-    folder = cell.folder.split("/runs/")[-1]
-    return "train_" + re.sub(r"\W+", "_", folder, flags=re.ASCII)
+def rule_name(cells: Sequence[Cell]) -> str:
+    """The name of the rule that trains cells: ``train_stock_activation_iris_3fa9c1d2``, and how many more it trains."""
+    folder = cells[0].folder.split("/runs/")[-1]
+    more = f"_and_{len(cells) - 1}_more" if len(cells) > 1 else ""
+    return "train_" + re.sub(r"\W+", "_", folder, flags=re.ASCII) + more
 
 
-def training_message(cell: Cell, plan: Plan) -> str:
+def training_message(cells: Sequence[Cell], plan: Plan) -> str:
     """What Snakemake says when it starts a training job."""
-    missing = sum(not cell.metrics_file(seed).is_file() for seed in plan.study.seeds)
-    return f"training {cell.task}: {cell.treatment} ({missing} of {len(plan.study.seeds)} seeds missing)"
+    files = [cell.metrics_file(seed) for cell in cells for seed in plan.study.seeds]
+    missing = sum(not file.is_file() for file in files)
+    named = "; ".join(f"{cell.task}: {cell.treatment}" for cell in cells)
+    return f"training {named} ({missing} of {len(files)} {'runs' if len(cells) > 1 else 'seeds'} missing)"
 
 
-def seeds_of(wildcards: Any, output: Sequence[str]) -> str:
-    """The seeds of a training job, ``0,1,2``, read off its outputs ``.../seed=0/metrics.json``."""
-    return ",".join(re.findall(r"/seed=(\d+)/", " ".join(output)))
-
-
-def folder_of(wildcards: Any, output: Sequence[str]) -> str:
-    """The folder of the cell that a training job trains, read off its outputs."""
-    return str(output[0]).rpartition("/seed=")[0]
+def folders_of(wildcards: Any, output: Sequence[str]) -> list[str]:
+    """The folders of the cells that a training job trains, read off its outputs ``<folder>/seed=0/metrics.json``."""
+    return list(dict.fromkeys(str(file).rpartition("/seed=")[0] for file in output))
 
 
 def unrecorded(value: str) -> Callable[..., str]:
@@ -63,18 +63,19 @@ def unrecorded(value: str) -> Callable[..., str]:
 
 
 def retrain_of(workflow: Any, rule: str) -> Callable[..., str]:
-    """A function that says whether Snakemake was told to force a rule (``-F``, ``-R RULE``): ``true`` or ``false``.
+    """A function that gives ``--retrain`` where Snakemake was told to force a rule (``-F``, ``-R RULE``), else nothing.
 
     Snakemake's settings are not there yet when it reads the Snakefile.
     """
 
     def retrain(wildcards: Any, output: Sequence[str]) -> str:
         settings = workflow.dag_settings
-        return "true" if settings.forceall or rule in settings.forcerun else "false"
+        return "--retrain" if settings.forceall or rule in settings.forcerun else ""
 
     return retrain
 
 
 def analysis_digest(plan: Plan) -> str:
-    """Changes when the verdicts may although no run is new: with the study's text and with the analysis code."""
-    return f"{plan.study.digest} {code_digest([ANALYSIS])}"
+    """Changes when a page may although no run is new: with the study, the analysis code, the options' descriptions."""
+    described = hashlib.sha256(repr(options_in_use(plan)).encode()).hexdigest()
+    return f"{plan.study.digest} {code_digest([ANALYSIS])} {described}"

@@ -15,7 +15,7 @@ from notafluke import cli
 from notafluke.configuration import groups, options
 
 CONF = Path(__file__).parents[2] / "conf"
-COMMANDS = [["train"], ["plan"], ["decide"], ["show"], ["list"], ["track", "init"], ["track", "sync"]]
+COMMANDS = [["train"], ["train-cells"], ["plan"], ["decide"], ["show"], ["list"], ["track", "init"], ["track", "sync"]]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -103,8 +103,7 @@ def test_help_is_light() -> None:
         (["train", "activation=tanh,iris"], "activation"),
         (["train", "task.source=nowhere.csv"], "nowhere.csv"),
         (["train", "+loss=mse"], "write loss=value"),
-        (["train", "task=adding", "--study", "dmo"], "unknown study dmo"),
-        (["train", "task=adding", "--expect", "results/runs/adding/default-0"], "run snakemake again"),
+        (["train-cells", "dmo", "results/runs/adding/default-0"], "unknown study dmo"),
         (["list", "component"], "did you mean 'components'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -117,6 +116,15 @@ def test_mistakes_are_one_line_and_exit_code_2(run: Run, arguments: list[str], e
     lines = err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and expected in lines[0]
     assert sorted(Path.cwd().rglob("*")) == before, "nothing half-written"
+
+
+def test_a_cell_that_the_plan_does_not_have_any_more(run: Run) -> None:
+    """The code has changed since Snakemake read its plan: nothing is trained under the old key."""
+    code, out, err = run("train-cells", "demo", "results/runs/adding/default-0")
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert "results/runs/adding/default-0 is no cell of demo now: its code or configuration has changed" in line
+    assert not Path("results").exists()
 
 
 @pytest.mark.parametrize("arguments", [["pln", "demo"], ["plan"], ["plan", "demo", "--override", "x=1"], ["train"]])

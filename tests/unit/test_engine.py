@@ -26,7 +26,8 @@ from notafluke.streams import generator
 from notafluke.tasks.adding import Adding
 from notafluke.tasks.base import Baseline, Float32, Metric, Split, Task, TaskData, mean_squared_error
 from notafluke.training.batching import initial_parameters
-from notafluke.training.engine import GRADIENT_NORM, SeedResult, train_block
+from notafluke.training.engine import SeedResult, train_block
+from notafluke.training.history import GRADIENT_NORM
 from notafluke.training.recipe import Recipe
 
 CONF = Path(__file__).parents[2] / "conf"

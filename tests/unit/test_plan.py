@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -332,10 +333,36 @@ class TestPlan:
 
     def test_cells_are_those_of_a_single_run(self, conf: Path) -> None:
         """The plan's folder and what `notafluke train` makes of the same overrides are one."""
-        from notafluke.train import cell_of
-
         for own in make_plan("demo").distinct_cells:
-            assert cell_of([*own.overrides, "seed=3"]) == own
+            assert make_cell(compose_run(conf, overrides_by_key([*own.overrides, "seed=3"]))) == own
+
+    def test_cells_are_cut_into_jobs_as_the_study_says(self, conf: Path) -> None:
+        plan = make_plan("demo")
+        assert plan.jobs == [[cell] for cell in plan.distinct_cells]
+        text = (conf / "study" / "demo.yaml").read_text(encoding="utf-8")
+        (conf / "study" / "merged.yaml").write_text(f"cells_per_job: 3\n{text}", encoding="utf-8")
+        merged = make_plan("merged")
+        assert [cell for job in merged.jobs for cell in job] == plan.distinct_cells
+        assert {len(job) for job in merged.jobs[:-1]} == {3} and 1 <= len(merged.jobs[-1]) <= 3
+        assert merged.study.digest == replace(plan.study, title=merged.study.title).digest, "no part of the design"
+        assert Plan.from_tree(merged.as_tree()).jobs == merged.jobs
+
+    @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+    def test_scaling_the_gradient_under_an_optimizer_that_takes_it_out_again_is_told(
+        self, conf: Path, optimizer: str
+    ) -> None:
+        """Whichever arm it is; of its own accord, not by a list of optimizers. SGD is not told, nor clipping alone."""
+        sweep = {"gradient": "clip_norm,scale_norm,scale_norm_golden", "seed": 0}
+        write_study(conf, sweep=sweep, control={"optimizer": optimizer}, claims={})
+        (warning,) = make_plan("tiny").warnings
+        assert "gradient=scale_norm, gradient=scale_norm_golden" in warning and "optimizer=sgd" in warning
+        for momentum in ("0.0", "0.9"):
+            sgd = {"optimizer": "sgd", "optimizer.momentum": momentum}
+            write_study(conf, sweep=sweep, control=sgd, claims={})
+            assert make_plan("tiny").warnings == ()
+        clipping = {"gradient": "clip_norm,clip_value,none", "seed": 0}
+        write_study(conf, sweep=clipping, control={"optimizer": optimizer}, claims={})
+        assert make_plan("tiny").warnings == ()
 
     def test_writes_nothing(self, conf: Path) -> None:
         before = files_below(conf.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import math
 import re
@@ -21,11 +22,16 @@ from notafluke import claims
 from notafluke.files import write_atomic
 from notafluke.report import figures, numbers, tables, terminal
 from notafluke.report.columns import COLUMNS
+from notafluke.report.components import DescribedOption
 from notafluke.report.style import VERDICT_STYLES
 from notafluke.study import Claim, Sesoi
 
 SEEDS = 10
 HOSTILE = "activation=<b>$x_2$|é&</b>"
+OPTIONS = [
+    DescribedOption("activation", "iris", "Iris (reconstruction), <x> | y", "the project's own"),
+    DescribedOption("model", "lstm", "LSTM", "Hochreiter & Schmidhuber"),
+]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -57,9 +63,8 @@ class Example:
 
     def write(self, folder: Path, **options: Any) -> tuple[Path, ...]:
         """Write the tables."""
-        return tables.write_significance(
-            self.decisions, self.scores, self.summary, folder, "Toy <study>", ["changed after 3 runs"], **options
-        )
+        page = tables.Page("Toy <study>", ["changed after 3 runs"], OPTIONS, **options)
+        return tables.write_significance(self.decisions, self.scores, self.summary, folder, page)
 
 
 def example(shuffle: int | None = None) -> Example:
@@ -164,7 +169,7 @@ def test_markdown_is_aligned_and_escaped(toy: Example, tmp_path: Path) -> None:
     toy.write(tmp_path)
     text = (tmp_path / "significance.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(blocks) == 3
+    assert len(blocks) == 4, "three families, and what was compared"
     for block in blocks:
         lines = block.splitlines()
         assert len({len(line) for line in lines}) == 1
@@ -172,6 +177,15 @@ def test_markdown_is_aligned_and_escaped(toy: Example, tmp_path: Path) -> None:
     assert "nan" not in text.lower().replace("cannot", "")
     assert "changed after 3 runs" in text
     assert text.endswith("\n")
+
+
+def test_what_was_compared_is_said_and_reconstructions_are_named(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path, norms_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    for name in ("significance.md", "significance.html"):
+        text = html.unescape((tmp_path / name).read_text(encoding="utf-8")).replace("\\|", "|")
+        for own in OPTIONS:
+            assert own.name in text and own.description in text and own.source in text
+    assert text.count("data:image/svg+xml;base64,") == 1
 
 
 def test_page_is_well_formed_self_contained_and_complete(toy: Example, tmp_path: Path) -> None:

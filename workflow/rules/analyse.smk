@@ -6,7 +6,11 @@ rule decide:
         FOLDER / "tables" / "significance.md",
         FOLDER / "tables" / "scores.csv",
         FOLDER / "figures" / "forest.png",
+        FOLDER / "figures" / "gradient_norms.png",
         page=report(FOLDER / "tables" / "significance.html", caption="../report/significance.rst", category="Verdicts"),
+        norms=report(
+            FOLDER / "figures" / "gradient_norms.svg", caption="../report/gradient_norms.rst", category="Verdicts"
+        ),
         forest=report(FOLDER / "figures" / "forest.svg", caption="../report/forest.rst", category="Verdicts"),
     log:
         f"{LOGS}/{FOLDER.name}/decide.log",

@@ -1,11 +1,10 @@
 from notafluke.errors import UsageError
 from notafluke.workflow import (
     analysis_digest,
-    folder_of,
+    folders_of,
     plan_of,
     retrain_of,
     rule_name,
-    seeds_of,
     study_and_overrides,
     training_message,
     unrecorded,

@@ -1,29 +1,27 @@
-# One rule a cell: its job trains all seeds that have no record yet, together. Seeds and study are parameters that
-# Snakemake does not compare, so that more seeds, fewer seeds or another study train nothing anew.
-for cell in PLAN.distinct_cells:
+# One rule a cell, or for several where the study says so: its job trains all seeds that have no record yet, together.
+# Its parameters are functions, which Snakemake does not compare, so that more seeds, fewer seeds or another study train
+# nothing anew.
+for cells in PLAN.jobs:
 
     rule:
         name:
-            rule_name(cell)
+            rule_name(cells)
         input:
             ancient(TRACKING_READY),
         output:
-            [update(str(cell.metrics_file(seed))) for seed in PLAN.study.seeds],
+            [update(str(cell.metrics_file(seed))) for cell in cells for seed in PLAN.study.seeds],
         log:
-            f"{LOGS}/{rule_name(cell)}.log",
+            f"{LOGS}/{rule_name(cells)}.log",
         conda:
             "../envs/notafluke.yaml"
         threads: 1
         params:
-            overrides=cell.overrides,
-            seeds=seeds_of,
-            folder=folder_of,
-            retrain=retrain_of(workflow, rule_name(cell)),
             study=unrecorded(STUDY),
-            study_overrides=unrecorded(OVERRIDES),
+            overrides=unrecorded(OVERRIDES),
+            folders=folders_of,
+            retrain=retrain_of(workflow, rule_name(cells)),
         message:
-            training_message(cell, PLAN)
+            training_message(cells, PLAN)
         shell:
-            "notafluke train {params.overrides:q} seed={params.seeds} execution.retrain={params.retrain}"
-            " --expect {params.folder:q} --study {params.study:q} --study-overrides={params.study_overrides:q}"
-            " > {log} 2>&1"
+            "notafluke train-cells {params.study:q} --overrides={params.overrides:q} {params.retrain}"
+            " {params.folders:q} > {log} 2>&1"

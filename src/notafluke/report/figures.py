@@ -45,7 +45,7 @@ _EDGE = 0.1
 _WIDEST_ROW = 10.0
 _GROUP_NAMES = {"negative_control": "negative control", "exploratory": "exploratory (not declared)"}
 _SERVICE = {"family": "sans-serif", "color": INK, "parse_math": False}
-_RC: Any = {
+RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
     "font.size": _SMALL,
@@ -74,21 +74,25 @@ def forest(
     """
     pairs = paired_scores(scores, baselines, planned, decisions)
     rows = [_Row.of(index, row, pairs[index]) for index, row in enumerate(records(decisions))]
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         return _draw([_Panel.of(group) for group in _grouped(rows)], title)
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``<name>.svg`` (text as text) and ``<name>.png`` (200 dpi) into ``folder``; same figure, same bytes."""
-    vector, raster = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(_RC):
-        FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None, "Creator": None})
+    vector, raster = svg_bytes(figure), io.BytesIO()
+    with matplotlib.rc_context(RC):
         figure.set_dpi(200)
         FigureCanvasAgg(figure).print_png(raster, metadata={"Software": None})
-    return (
-        write_atomic(folder / f"{name}.svg", vector.getvalue()),
-        write_atomic(folder / f"{name}.png", raster.getvalue()),
-    )
+    return write_atomic(folder / f"{name}.svg", vector), write_atomic(folder / f"{name}.png", raster.getvalue())
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """Return the figure as SVG with its text as text; same figure, same bytes."""
+    vector = io.BytesIO()
+    with matplotlib.rc_context(RC):
+        FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None, "Creator": None})
+    return vector.getvalue()
 
 
 # --- what is to be drawn -----------------------------------------------------------------------------------------

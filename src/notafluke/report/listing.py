@@ -11,6 +11,7 @@ from rich.text import Text
 
 from notafluke.configuration import conf_folder, groups, options, read_yaml
 from notafluke.plan import Plan
+from notafluke.report.components import described_option
 
 
 def show(*parts: RenderableType) -> None:
@@ -51,9 +52,8 @@ def component_table() -> RenderableType:
         table = simple_table("option", "description", "source")
         table.columns[0].min_width = 13
         for option in options(conf, group):
-            content = read_yaml(conf / group / f"{option}.yaml")
-            source = content.get("reference" if group == "task" else "source", "")
-            table.add_row(option, str(content.get("description", "")), str(source))
+            own = described_option(group, option)
+            table.add_row(option, own.description, own.source)
         parts += [Text(group, style="bold"), table, Text()]
     return Group(*parts)
 
@@ -69,13 +69,11 @@ def study_table() -> RenderableType:
 
 def verdict_page(plan: Plan) -> RenderableType:
     """The verdicts of a study, notes on how far they can be trusted, and where everything is."""
-    from notafluke.decision import judge
-    from notafluke.registration import cautions
+    from notafluke.decision import judge, notes
     from notafluke.report.terminal import verdict_table
     from notafluke.tracking import ui_command
 
     decisions, summary, *_ = judge(plan)
-    notes = [*cautions(plan), *plan.warnings]
     places = [
         ("tables", plan.folder / "tables" / "significance.html"),
         ("figure", plan.folder / "figures" / "forest.svg"),
@@ -86,6 +84,6 @@ def verdict_page(plan: Plan) -> RenderableType:
         Text(plan.study.title, style="bold"),
         Text(),
         verdict_table(decisions, summary),
-        *(Text(note, style="yellow") for note in notes),
+        *(Text(note, style="yellow") for note in notes(plan)),
         *(Text.assemble((f"{name:8}", "dim"), str(place)) for name, place in places),
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from notafluke.claims import SCOPE, records
 from notafluke.files import write_atomic
 from notafluke.report.columns import COLUMNS
+from notafluke.report.components import DescribedOption
 from notafluke.report.numbers import MISSING, count, interval_text, mean_sd_text, number, p_text, typographic
 from notafluke.report.style import SECTIONS, VERDICT_STYLES
 from notafluke.study import BASELINE_PREFIX
@@ -33,25 +34,33 @@ class Column:
     meaning: str
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page says beside its numbers.
+
+    ``notes`` are lines below the title, ``options`` say what the compared options are; the page holds the forest plot
+    when its bytes are given, else it links it at ``../figures/forest.svg``; and the figure of the gradient norms.
+    """
+
+    title: str
+    notes: Sequence[str] = ()
+    options: Sequence[DescribedOption] = ()
+    forest_svg: bytes | None = None
+    norms_svg: bytes | None = None
+
+
 def write_significance(
-    decisions: pd.DataFrame,
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    folder: Path,
-    title: str,
-    notes: Sequence[str] = (),
-    forest_svg: bytes | None = None,
+    decisions: pd.DataFrame, scores: pd.DataFrame, summary: pd.DataFrame, folder: Path, page: Page
 ) -> tuple[Path, ...]:
     """Write ``significance.csv``, ``.md`` and ``.html`` and ``scores.csv`` into ``folder``, each whole or not at all.
 
-    The CSV files hold every column in full precision; Markdown and HTML a selection with the digits that matter.
-    ``notes`` are lines below the title. The page links the forest plot at ``../figures/forest.svg``, or holds it when
-    its bytes are given. Same input, same bytes.
+    The CSV files hold every column in full precision; Markdown and HTML a selection with the digits that matter. Same
+    input, same bytes.
     """
     return (
         write_atomic(folder / "significance.csv", csv_text(decisions)),
-        write_atomic(folder / "significance.md", markdown_text(decisions, summary, title, notes)),
-        write_atomic(folder / "significance.html", html_text(decisions, summary, title, notes, forest_svg)),
+        write_atomic(folder / "significance.md", markdown_text(decisions, summary, page)),
+        write_atomic(folder / "significance.html", html_text(decisions, summary, page)),
         write_atomic(folder / "scores.csv", csv_text(scores.sort_values(_SCORE_ORDER, kind="stable"))),
     )
 
@@ -61,27 +70,23 @@ def csv_text(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def markdown_text(decisions: pd.DataFrame, summary: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> str:
+def markdown_text(decisions: pd.DataFrame, summary: pd.DataFrame, page: Page) -> str:
     """Return claims and table as Markdown with aligned columns."""
-    parts = [f"# {title}", *notes]
+    parts = [f"# {page.title}", *page.notes]
     if len(summary):
         parts += ["## What holds", "\n".join(f"- `{row['claim']}` - {row['sentence']}" for row in records(summary))]
     for heading, rows in sections(decisions):
         columns = readable_columns(rows)
         parts += [f"## {heading}", _markdown_table(columns, rows)]
+    if page.options:
+        options = [vars(own) | {"name": own.name} for own in page.options]
+        parts += ["## What was compared", _markdown_table(_OPTION_COLUMNS, options)]
     parts += ["## How to read it", "\n".join(f"- {line}" for line in _legend(decisions))]
     return "\n\n".join(parts) + "\n"
 
 
-def html_text(
-    decisions: pd.DataFrame,
-    summary: pd.DataFrame,
-    title: str,
-    notes: Sequence[str] = (),
-    forest_svg: bytes | None = None,
-) -> str:
+def html_text(decisions: pd.DataFrame, summary: pd.DataFrame, page: Page) -> str:
     """Return claims, forest plot, table and legend as one page that needs no network."""
-    embedded = "" if forest_svg is None else base64.b64encode(forest_svg).decode("ascii")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("notafluke.report"),
         autoescape=True,
@@ -91,10 +96,12 @@ def html_text(
         keep_trailing_newline=True,
     )
     return environment.get_template("significance.html.j2").render(
-        title=title,
-        notes=list(notes),
+        title=page.title,
+        notes=list(page.notes),
+        options=list(page.options),
         claims=records(summary),
-        figure=f"data:image/svg+xml;base64,{embedded}" if embedded else FOREST,
+        figure=_embedded(page.forest_svg) or FOREST,
+        norms=_embedded(page.norms_svg),
         sections=[
             {
                 "heading": heading,
@@ -110,6 +117,18 @@ def html_text(
         scope=SCOPE,
         typographic=typographic,
     )
+
+
+def _embedded(svg: bytes | None) -> str:
+    """Return a figure as an address that holds it; empty where there is none."""
+    return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+
+
+_OPTION_COLUMNS = [
+    Column("option", lambda row: str(row["name"]), False, "as overrides name it"),
+    Column("what it is", lambda row: str(row["description"]), False, "description of the option file"),
+    Column("source", lambda row: str(row["source"]), False, "where it is from"),
+]
 
 
 def sections(decisions: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -25,12 +25,11 @@ from notafluke.tasks.base import SPLITS, Task
 from notafluke.training.batching import call_seeds, initial_parameters, key_names, refuse_unbatchable, seed_losses
 from notafluke.training.data import SeedData, previous
 from notafluke.training.determinism import pin_torch
+from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 from notafluke.training.recipe import Recipe
 from notafluke.training.samples import Batch, stream_batches, window_batches
 
 PREDICTION_SAMPLES = 256
-GRADIENT_NORM = "gradient_norm/"
-
 State = tuple[Tensor, ...]
 
 
@@ -297,7 +296,7 @@ class SeedBlock(pl.LightningModule):
                 continue
             metrics = self.task.validation_metrics(self.data.of(position), predictions[position])
             own_norms = {f"{GRADIENT_NORM}{name}": norm[position] for name, norm in norms.items()}
-            result.history.append({"train_loss": mean_loss[position], **metrics, **own_norms})
+            result.history.append({TRAIN_LOSS: mean_loss[position], **metrics, **own_norms})
             score = metrics[self.task.primary_metric] * (1 if self.lower_is_better else -1)
             if score < self.best_scores[position]:
                 self.best_scores[position] = score
