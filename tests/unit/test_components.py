@@ -20,6 +20,7 @@ from notafluke import components
 from notafluke.code_digest import reached_definitions
 from notafluke.configuration import RunConfig, compose_run, groups, options
 from notafluke.errors import UsageError
+from notafluke.plan import make_plan
 from notafluke.tasks.base import Task
 from notafluke.training.batching import call_seeds, initial_parameters, seed_losses
 from notafluke.training.engine import SeedBlock, SeedResult, train_block
@@ -120,6 +121,14 @@ def test_everything_that_the_notebook_names_is_there() -> None:
     }
     for group, names in named.items():
         assert set(names.split()) <= set(options(CONF, group)), group
+
+
+def test_the_study_of_components_has_every_option(conf: Path) -> None:
+    """What is added to conf/ must be added to conf/study/components.yaml."""
+    used = make_plan("components").choices
+    for group in set(groups(CONF)) - {"task", "trainer"}:
+        assert set(options(CONF, group)) <= set(used[group]), group
+    assert {"adding", "copy_memory", "lotto", "reversal"} <= set(used["task"])
 
 
 @pytest.mark.parametrize("option", ["iris", "iris_sigmoid", "iris_log", "topcat_margin_bce", "topcat_total_bce"])

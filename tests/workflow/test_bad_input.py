@@ -21,7 +21,8 @@ CLAIM = {"treatment": "activation=iris", "sesoi": "2%"}
 BROKEN = """
 import torch
 
-from notafluke.nn.recurrent import RecurrentNetwork, rnn
+from notafluke.nn.networks import Network
+from notafluke.nn.recurrent import rnn
 
 
 def branch(x):
@@ -32,13 +33,13 @@ def constructor(input_size, output_size, activation):
     raise ZeroDivisionError("no such network")
 
 
-class Start(RecurrentNetwork):
+class Start(Network):
     def initialise(self, name, generator):
         raise ValueError("no such start")
 
 
 def start(input_size, output_size, activation):
-    return Start(list(rnn(input_size, output_size, activation, 4, 1).layers), output_size)
+    return Start(list(rnn(input_size, output_size, activation, 4, 1, False, 0.0).layers), output_size)
 """
 OPTION = "description: An option with a mistake\nsource: this test\n_partial_: true\n"
 

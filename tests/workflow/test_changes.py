@@ -4,7 +4,8 @@ from pathlib import Path
 
 ACTIVATIONS = "src/notafluke/nn/activations.py"
 TRAINING = "train_adding_"  # the rules that train
-IRIS = "return SQRT_5 * x * torch.rsqrt(x * x + 4)"
+IRIS = "return SQRT_5 * iris_sigmoid(x)"
+CHANGED = "return 1.1 * SQRT_5 * iris_sigmoid(x)"
 
 
 def test_more_seeds_train_the_new_runs_only_and_studies_do_not_disturb_each_other(project):
@@ -35,15 +36,19 @@ def test_fewer_seeds_train_nothing(finished):
 def test_comments_change_nothing_and_another_analysis_decides_again(project):
     project.edit(ACTIVATIONS, IRIS, f"# Iris, but better explained\n    {IRIS}  # indeed")
     project.edit(
-        ACTIVATIONS, '"""Rectified linear unit."""', '"""Rectified linear unit: what is below 0 is cut off."""'
+        ACTIVATIONS, '"""Rectified linear unit: ', '"""Rectified linear unit, which cuts off what is below 0: '
     )
     project.edit(
         "src/notafluke/training/engine.py", '"""The seed-batched engine:', '"""Changed. The seed-batched engine:'
     )
-    project.edit("conf/activation/iris.yaml", "description: ", "description: Another description of ")
     before, runs = project.tree(), project.runs()
     assert project.snakemake().nothing_to_do
     assert project.tree() == before
+
+    project.edit("conf/activation/iris.yaml", "description: ", "description: Another description of ")
+    project.snakemake()
+    assert not project.trained_since(runs)
+    assert "Another description of Iris" in project.markdown()
 
     project.edit("src/notafluke/claims.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
     project.snakemake()
@@ -53,7 +58,7 @@ def test_comments_change_nothing_and_another_analysis_decides_again(project):
 
 def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
     before, mean = project.runs(), project.significance().loc["activation=iris", "treatment_mean"]
-    project.edit(ACTIVATIONS, IRIS, IRIS.replace("+ 4", "+ 5"))
+    project.edit(ACTIVATIONS, IRIS, CHANGED)
     project.snakemake()
     new = project.trained_since(before)
     assert len(new) == 3
@@ -62,7 +67,7 @@ def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
     assert len({str(Path(path).parent.parent) for path in new}) == 1
     assert project.significance().loc["activation=iris", "treatment_mean"] != mean
 
-    project.edit(ACTIVATIONS, IRIS.replace("+ 4", "+ 5"), IRIS)
+    project.edit(ACTIVATIONS, CHANGED, IRIS)
     plan = project.snakemake("-n").output
     assert "decide" in plan
     assert TRAINING not in plan

@@ -20,7 +20,8 @@ from notafluke.training.recipe import Recipe
 from notafluke.training.samples import Batch
 
 SAMPLES = 2
-SEEDS = (0, 1)
+# One seed, twice in the block: that another one starts badly is a result, and none of the component's faults.
+SEED = 0
 
 
 def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
@@ -40,23 +41,23 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
 
     with blamed("model"):
         model = build()
-        starts = [initial_parameters(build, seed, 0) for seed in SEEDS]
+        start = initial_parameters(build, SEED, 0)
     refuse_unbatchable(model)
     _require_signature(model, recipe, task)
-    data = SeedData(task, SEEDS[:1], 0, torch.device("cpu"))
+    data = SeedData(task, [SEED], 0, torch.device("cpu"))
     positions = torch.arange(min(SAMPLES, data.samples("train")))
     batch = Batch(positions[None, :, None], torch.full((len(positions), 1), 1 / len(positions)))
     inputs, targets = data.windows("train", batch), data.truth("train", batch)[:, :, 0]
     more = (previous(targets),) if task.targets_at == "sequence" else ()
     with blamed("model"):
-        model.load_state_dict(starts[0], strict=False)
+        model.load_state_dict(start, strict=False)
         outputs = model.eval()(inputs[0], *(own[0] for own in more))
         _require_shape("model", outputs, targets.shape[1:], every_step=task.targets_at == "last")
         _require_finite("model", "output", outputs)
     if recipe.state.carried:
         _require_exact_state(model, data, positions)
 
-    stacked = {name: torch.stack([start[name] for start in starts]).requires_grad_() for name in starts[0]}
+    stacked = {name: torch.stack([value, value]).requires_grad_() for name, value in start.items()}
     tensors = stacked | {name: torch.arange(2) for name in key_names(model)}
     with blamed("model", "fails for a block of two seeds: "):
         both = call_seeds(model.train(), tensors, *(own.expand(2, *own.shape[1:]) for own in (inputs, *more)))
