@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from notafluke.training.recipe import Recipe
 from notafluke.training.samples import Batch, stream_batches, window_batches
 
 PREDICTION_SAMPLES = 256
+SECONDS_OF_SILENCE = 30.0
+log = logging.getLogger(__name__)
 State = tuple[Tensor, ...]
 
 
@@ -90,6 +93,7 @@ class SeedBlock(pl.LightningModule):
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         self.best_scores = [float("inf")] * len(seeds)
         self.online_predictions: dict[int, OnlinePredictions] = {}
+        self.clock = Clock()
         self.lower_is_better = {metric.name: metric.direction == "lower" for metric in task.metrics}[
             task.primary_metric
         ]
@@ -141,6 +145,7 @@ class SeedBlock(pl.LightningModule):
     def training_step(self, step: int) -> None:
         """Learn from one batch of every seed."""
         losses, norms = self.learn("train", step, self.epoch_batches[step])
+        self.clock.tell(self.current_epoch, "train", step, len(self.epoch_batches))
         self.lr_schedulers().step()  # type: ignore[union-attr]
         self.epoch_loss = self.epoch_loss + losses
         self.epoch_norms = {name: self.epoch_norms[name] + norm for name, norm in norms.items()}
@@ -244,7 +249,9 @@ class SeedBlock(pl.LightningModule):
     def predict_and_learn(self, split: str) -> np.ndarray:
         """Predictions [S, N, ..., O] of a split, each batch predicted before it is learned from."""
         parts = []
-        for step, batch in enumerate(self.batches(split, self.in_time(split))):
+        batches = self.batches(split, self.in_time(split))
+        for step, batch in enumerate(batches):
+            self.clock.tell(self.current_epoch, split, step, len(batches))
             before = self.carried
             parts.append(real_samples(self.predictions(self.weights, split, batch), batch))
             after, self.carried = self.carried, before
@@ -337,6 +344,19 @@ class SeedBlock(pl.LightningModule):
                 validation, result.predictions = found[position]
                 result.test_metrics = self.task.test_metrics(self.data.of(position), result.predictions, validation)
         return self.results
+
+
+class Clock:
+    """Logs how far a long epoch has come, twice a minute."""
+
+    def __init__(self) -> None:
+        self.told = time.monotonic()
+
+    def tell(self, epoch: int, split: str, step: int, steps: int) -> None:
+        """Say it when it is time."""
+        if time.monotonic() - self.told >= SECONDS_OF_SILENCE:
+            self.told = time.monotonic()
+            log.info("epoch %d, %s: step %d of %d", epoch + 1, split, step + 1, steps)
 
 
 @dataclass(frozen=True)
