@@ -17,13 +17,10 @@ from notafluke.tasks.base import Task
 if TYPE_CHECKING:
     from notafluke.training.recipe import Recipe
 
-NO_ATTENTION = "notafluke.nn.attention.none"
-NORM_SCALING = "notafluke.training.gradients.scale_norm"
-
 
 def build_task(config: Mapping[str, Any]) -> Task:
     """The task of a run. Raises UsageError for options that it does not take."""
-    task = _built(config, "task")
+    task = build_component(config, "task")
     if not isinstance(task, Task):
         raise ComponentError("task", f"{config['task']['_target_']} is not a notafluke.tasks.base.Task")
     return task
@@ -33,19 +30,19 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
     """The training recipe of a run. Imports torch. Raises ComponentError for options that a component does not take."""
     from notafluke.training.recipe import Recipe
 
-    parts = {"activation": _built(config, "activation"), "attention": _built(config, "attention")}
-    model = _built(config, "model")
-    if not _takes(model, "attention"):
-        if config["attention"]["_target_"] != NO_ATTENTION:
-            raise ComponentError("attention", "the model has no attention; choose model=seq2seq or attention=none")
-        del parts["attention"]
+    model, attention = build_component(config, "model"), build_component(config, "attention")
+    parts = {"activation": build_component(config, "activation")}
+    if _takes(model, "attention"):
+        parts["attention"] = attention
+    elif attention(1) is not None:
+        raise ComponentError("attention", "the model has no attention; choose model=seq2seq or attention=none")
     return Recipe(
         build_model=functools.partial(model, **parts),
-        output=_built(config, "output"),
-        loss=_built(config, "loss"),
-        gradient_rule=_built(config, "gradient"),
-        optimizer=_built(config, "optimizer"),
-        state=_built(config, "state"),
+        output=build_component(config, "output"),
+        loss=build_component(config, "loss"),
+        gradient_rule=build_component(config, "gradient"),
+        optimizer=build_component(config, "optimizer"),
+        state=build_component(config, "state"),
         online=config["online"],
         max_epochs=config["trainer"]["max_epochs"],
         batch_size=config["trainer"]["batch_size"],
@@ -70,38 +67,37 @@ def check(run: RunConfig) -> list[str]:
         task = build_task(config)
         task.check()
         recipe = build_recipe(config)
-        dry_pass(recipe, task, _built(config, "activation"))
+        dry_pass(recipe, task, build_component(config, "activation"))
     except ComponentError as error:
         raise UsageError(f"{_described(run, error.group)}: {error.reason}") from error
-    return _cautions(run, task)
+    return _cautions(run, recipe, task)
 
 
-def scales_the_norm_in_vain(config: Mapping[str, Any]) -> bool:
-    """Whether the gradient is scaled to a norm for an optimizer that divides by the gradient's size again."""
-    if config["gradient"]["_target_"] != NORM_SCALING:
-        return False
+def scaling_has_no_effect(config: Mapping[str, Any]) -> bool:
+    """Whether the gradient rule sets the gradient's size, but the optimizer divides by it again. Imports torch."""
+    from notafluke.training.gradients import ignores_size
     from notafluke.training.optimizers import ignores_scale
 
-    return ignores_scale(_built(config, "optimizer"))
+    return ignores_size(build_component(config, "gradient")) and ignores_scale(build_component(config, "optimizer"))
 
 
-def _cautions(run: RunConfig, task: Task) -> list[str]:
+def _cautions(run: RunConfig, recipe: Recipe, task: Task) -> list[str]:
     cautions = []
-    if run.config["output"].get("loss") and run.choices["loss"] != "of_output":
+    if recipe.loss is not None and recipe.output.kind == "classes":
         cautions.append(
-            f"task={run.choices['task']}: loss={run.choices['loss']} is trained on the probabilities of "
-            f"output={run.choices['output']}, in place of the output's own {run.config['output']['loss']}"
+            f"loss={run.choices['loss']} is trained on the probabilities of output={run.choices['output']}, in place "
+            "of the loss that belongs to it"
         )
-    if task.kind == "classes" and task.output_size == 2 and run.config["output"]["_target_"].endswith("TopcatMargin"):
-        cautions.append(
-            f"task={run.choices['task']} has two classes: there topcat_margin is softmax, and binary cross-entropy is "
-            "twice the categorical one"
-        )
-    return cautions
+    if caution := recipe.output.caution(task.output_size):
+        cautions.append(caution)
+    return [f"task={run.choices['task']}: {caution}" for caution in cautions]
 
 
-def _built(config: Mapping[str, Any], group: str) -> Any:
-    """The object of a component: with ``_partial_: true`` its function with its options bound, else what it returns."""
+def build_component(config: Mapping[str, Any], group: str) -> Any:
+    """The object of a component: with ``_partial_: true`` its function with its options bound, else what it returns.
+
+    Raises ComponentError for what cannot be imported or does not take its options.
+    """
     section = component_options(config, group)
     if "_target_" not in section:
         raise ComponentError(group, "the option has no _target_, the dotted path of its function or class")

@@ -21,7 +21,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -96,14 +96,20 @@ def parse_override(text: str) -> Override:
 
 
 def sweep_values(key: str, expression: Any) -> list[str]:
-    """Values of a sweep in Hydra's grammar (``tanh,iris``, ``range(0,10)``, a single value), as override strings.
+    """Values of a sweep in Hydra's grammar (``tanh,iris``, ``range(0,10)``, ``glob(*)``, one value), as override texts.
 
     Raises UsageError where it does not parse or expands to nothing.
     """
     text = str(expression)
     try:
         override = OverridesParser.create().parse_override(f"{key}={text}")
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [_value_text(override)]
+        value: Any = override.value()
+        if isinstance(value, Glob):
+            values = value.filter(options(conf_folder(), key))
+        elif override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
+        else:
+            values = [_value_text(override)]
     except (HydraException, ValueError) as error:
         raise UsageError(f"cannot read sweep {key}: {text!r}; examples: tanh,iris or range(0,10)") from error
     if not values or values == [""]:

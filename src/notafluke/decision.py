@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from notafluke.claims import decide, summarise
+from notafluke.options import reconstruction_note
 from notafluke.plan import Plan
 from notafluke.registration import cautions, note_look, register
-from notafluke.report.components import options_in_use, reconstruction_note
 from notafluke.report.figures import forest, save
 from notafluke.report.gradients import collect_norms, gradient_norms
 from notafluke.report.tables import Page, write_significance
@@ -23,7 +23,7 @@ def decide_study(plan: Plan) -> list[Path]:
     figure = forest(decisions, scores, baselines, planned_runs(plan), title=plan.study.title)
     figures = save(figure, plan.folder / "figures", "forest")
     norms = save(gradient_norms(collect_norms(plan), plan.study.title), plan.folder / "figures", "gradient_norms")
-    page = Page(plan.study.title, notes(plan), options_in_use(plan), figures[0].read_bytes(), norms[0].read_bytes())
+    page = Page(plan.study.title, notes(plan), plan.options, figures[0].read_bytes(), norms[0].read_bytes())
     tables = write_significance(decisions, scores, summary, plan.folder / "tables", page)
     note_look(plan)
     return [*tables, *figures, *norms]
@@ -31,7 +31,7 @@ def decide_study(plan: Plan) -> list[Path]:
 
 def notes(plan: Plan) -> list[str]:
     """What a reader must know before believing the verdicts."""
-    return [*cautions(plan), *plan.warnings, *reconstruction_note(options_in_use(plan))]
+    return [*cautions(plan), *plan.warnings, *reconstruction_note(plan.options)]
 
 
 def judge(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:

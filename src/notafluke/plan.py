@@ -21,10 +21,12 @@ from notafluke.configuration import (
     compose_run,
     conf_folder,
     flatten,
+    groups,
 )
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.files import write_atomic
-from notafluke.study import BASELINE_PREFIX, Claim, Study, load_study
+from notafluke.options import DescribedOption, described_option
+from notafluke.study import BASELINE_PREFIX, CONTROL, Claim, Study, cells_per_job, load_study
 from notafluke.tasks.base import Task
 
 CACHE = Path(".snakemake") / "notafluke"
@@ -80,14 +82,15 @@ class Cell:
 class Plan:
     """A study with the cell of each (task, arm).
 
-    ``choices`` are the options in use by group, ``warnings`` what should be known about it, ``files`` the further files
-    that it read.
+    ``cells_per_job`` is how many cells one process trains, ``options`` what the options in use say of themselves,
+    ``warnings`` what should be known about the study, ``files`` the further files that it read.
     """
 
     study: Study
+    cells_per_job: int
     results: str
     cells: Mapping[str, Mapping[str, Cell]]
-    choices: Mapping[str, tuple[str, ...]]
+    options: tuple[DescribedOption, ...]
     warnings: tuple[str, ...]
     files: tuple[str, ...]
 
@@ -98,8 +101,8 @@ class Plan:
 
     @cached_property
     def jobs(self) -> list[list[Cell]]:
-        """The cells that one process trains, one after another: as many as the study says."""
-        cells, size = self.distinct_cells, self.study.cells_per_job
+        """The cells that one process trains, one after another."""
+        cells, size = self.distinct_cells, self.cells_per_job
         return [cells[start : start + size] for start in range(0, len(cells), size)]
 
     @property
@@ -116,9 +119,10 @@ class Plan:
         return {
             "name": self.study.name,
             "study": self.study.as_text_tree(),
+            "cells_per_job": self.cells_per_job,
             "results": self.results,
             "cells": {task: {arm: asdict(cell) for arm, cell in arms.items()} for task, arms in self.cells.items()},
-            "choices": {group: list(options) for group, options in self.choices.items()},
+            "options": [asdict(option) for option in self.options],
             "warnings": list(self.warnings),
             "files": list(self.files),
         }
@@ -128,8 +132,16 @@ class Plan:
         """The plan of ``as_tree``."""
         cells = {task: {arm: Cell(**cell) for arm, cell in arms.items()} for task, arms in tree["cells"].items()}
         study = Study.from_text_tree(tree["name"], tree["study"])
-        choices = {group: tuple(options) for group, options in tree["choices"].items()}
-        return cls(study, tree["results"], cells, choices, tuple(tree["warnings"]), tuple(tree["files"]))
+        options = tuple(DescribedOption(**option) for option in tree["options"])
+        return cls(
+            study,
+            tree["cells_per_job"],
+            tree["results"],
+            cells,
+            options,
+            tuple(tree["warnings"]),
+            tuple(tree["files"]),
+        )
 
     def recorded_runs(self) -> int:
         """How many of its runs are recorded."""
@@ -175,49 +187,67 @@ def targets_of(config: Mapping[str, Any]) -> list[str]:
     return [value for key, value in flatten(config).items() if key.endswith("._target_")]
 
 
+@dataclass(frozen=True)
+class _PlannedArm:
+    """An arm of a task: its run, cell and task, what should be known about it, and the further files that it reads."""
+
+    run: RunConfig
+    cell: Cell
+    task: Task
+    cautions: list[str]
+    files: set[str]
+
+
 def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     """Expand a study into its plan and check all of it. Raises UsageError; writes nothing."""
     conf = conf_folder()
     study, warnings = load_study(conf, name, overrides)
-    cells: dict[str, dict[str, Cell]] = {}
-    tasks: dict[str, Task] = {}
-    choices: dict[str, list[str]] = {}
-    results, files = "", set[str]()
-    for task, arms in study.arms.items():
-        cells[task] = {}
-        by_key: dict[str, str] = {}
-        runs = {arm.name: compose_run(conf, arm.overrides) for arm in arms}
-        warnings += _scaled_in_vain(task, {name: run.config for name, run in runs.items()})
-        for arm in arms:
-            run = runs[arm.name]
-            warnings += components.check(run)
-            cell = make_cell(run)
-            if cell.key in by_key:
-                raise UsageError(
-                    f"study {name}: duplicate treatments on {task}: {by_key[cell.key]} and {arm.name} are the same run"
-                )
-            by_key[cell.key] = arm.name
-            cells[task][arm.name] = cell
-            tasks[task] = components.build_task(run.config)
-            for group, option in run.choices.items():
-                if option not in choices.setdefault(group, []):
-                    choices[group].append(option)
-            results = run.config["execution"]["results"]
-            files |= {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
-            if Path(data := str(run.config["task"].get("source"))).is_file():
-                files.add(data)
+    planned = {
+        task: {arm.name: _plan_arm(compose_run(conf, arm.overrides)) for arm in arms}
+        for task, arms in study.arms.items()
+    }
+    for task, arms in planned.items():
+        _refuse_equal_arms(f"study {name}", task, {arm: own.cell for arm, own in arms.items()})
+        warnings += [caution for own in arms.values() for caution in own.cautions]
+        warnings += _scaled_in_vain(task, {arm: own.run.config for arm, own in arms.items()})
     for claim in study.claims:
         for task in claim.tasks:
-            _check_metric(f"study {name}: claim {claim.id}", claim, tasks[task])
-    in_use = {group: tuple(options) for group, options in choices.items()}
-    return Plan(study, results, cells, in_use, tuple(dict.fromkeys(warnings)), tuple(sorted(files)))
+            _check_metric(f"study {name}: claim {claim.id}", claim, planned[task][CONTROL].task)
+    everyone = [own for arms in planned.values() for own in arms.values()]
+    choices = dict.fromkeys((group, own.run.choices[group]) for group in groups(conf) for own in everyone)
+    return Plan(
+        study=study,
+        cells_per_job=cells_per_job(conf, name),
+        results=everyone[0].run.config["execution"]["results"],
+        cells={task: {arm: own.cell for arm, own in arms.items()} for task, arms in planned.items()},
+        options=tuple(described_option(conf, group, option) for group, option in choices),
+        warnings=tuple(dict.fromkeys(warnings)),
+        files=tuple(sorted(set[str]().union(*(own.files for own in everyone)))),
+    )
+
+
+def _plan_arm(run: RunConfig) -> _PlannedArm:
+    """Check one arm and find its cell. Raises UsageError."""
+    cautions = components.check(run)
+    files = {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
+    if Path(data := str(run.config["task"].get("source"))).is_file():
+        files.add(data)
+    return _PlannedArm(run, make_cell(run), components.build_task(run.config), cautions, files)
+
+
+def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None:
+    """Raise UsageError where two arms of a task are the same run."""
+    by_key: dict[str, str] = {}
+    for arm, cell in cells.items():
+        if (first := by_key.setdefault(cell.key, arm)) != arm:
+            raise UsageError(f"{where}: duplicate treatments on {task}: {first} and {arm} are the same run")
 
 
 def _scaled_in_vain(task: str, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A warning where a study varies the gradient rule, but the optimizer takes the gradient's size out again."""
     if len({_hash(component_options(config, "gradient")) for config in configs.values()}) < 2:
         return []
-    arms = [name for name, config in configs.items() if components.scales_the_norm_in_vain(config)]
+    arms = [name for name, config in configs.items() if components.scaling_has_no_effect(config)]
     if not arms:
         return []
     return [

@@ -76,7 +76,7 @@ class Study:
     """A resolved study: what is trained and what is decided, command-line overrides included.
 
     ``name`` is its folder below ``results/``: the file's name, with ``+<hash8>`` when overridden. ``arms`` are the
-    arms of each task, the control first. ``cells_per_job`` says how it is executed, and is no part of its digest.
+    arms of each task, the control first.
     """
 
     name: str
@@ -88,7 +88,6 @@ class Study:
     seeds: tuple[int, ...]
     arms: Mapping[str, tuple[Arm, ...]]
     claims: tuple[Claim, ...]
-    cells_per_job: int = 1
 
     @classmethod
     def from_text_tree(cls, name: str, tree: Mapping[str, Any]) -> Study:
@@ -112,15 +111,12 @@ class Study:
     @property
     def digest(self) -> str:
         """sha256 of the resolved text, without the name."""
-        return _digest(self._design())
+        return _digest(self.as_text_tree())
 
     @property
     def design_digest(self) -> str:
         """sha256 of the resolved text without the seeds: the same for one study at more and at fewer seeds."""
-        return _digest({key: value for key, value in self._design().items() if key != "seeds"})
-
-    def _design(self) -> dict[str, Any]:
-        return {key: value for key, value in self.as_text_tree().items() if key != "cells_per_job"}
+        return _digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
 
     def as_text_tree(self) -> dict[str, Any]:
         """The study as plain mappings, lists and scalars, to be stored and compared."""
@@ -159,6 +155,18 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     return replace(study, name=f"{name}+{study.digest[:8]}"), warnings
 
 
+def cells_per_job(conf: Path, name: str) -> int:
+    """How many cells of a study one process trains: how it is executed, and no part of what it decides.
+
+    Raises UsageError for what is not a whole number of at least 1.
+    """
+    path = Path("conf") / "study" / f"{name}.yaml"
+    value = read_yaml(conf.parent / path).get("cells_per_job", 1)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{path}: cells_per_job: {value!r} is not a whole number of at least 1")
+    return value
+
+
 @dataclass
 class StudyDraft:
     """A study file as written, before its sweeps are expanded."""
@@ -175,7 +183,6 @@ class StudyDraft:
     tasks: dict[str, dict[str, str]]
     sweep: dict[str, str]
     claims: dict[str, dict[str, Any]]
-    cells_per_job: Any
     written_tasks: tuple[str, ...]
 
     @classmethod
@@ -198,7 +205,6 @@ class StudyDraft:
             _task_settings(path, content["tasks"]),
             _overrides(f"{path}: sweep", content["sweep"]),
             _sections(f"{path}: claims", content.get("claims")),
-            content.get("cells_per_job", 1),
             tuple(_task_settings(path, content["tasks"])),
         )
         draft._check_scalars()
@@ -209,9 +215,6 @@ class StudyDraft:
             raise UsageError(f"{self.path}: alpha: {self.alpha!r} is not a number between 0 and 1, such as 0.05")
         if not isinstance(self.factorial, bool):
             raise UsageError(f"{self.path}: factorial: {self.factorial!r} is neither true nor false")
-        jobs = self.cells_per_job
-        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-            raise UsageError(f"{self.path}: cells_per_job: {jobs!r} is not a whole number of at least 1")
         for key, value, valid in (
             ("test", self.test, TESTS),
             ("correction", self.correction, CORRECTIONS),
@@ -259,18 +262,7 @@ class StudyDraft:
                 warnings.append(f"claim {claim_id} is not decided {where} under these overrides: {reasons}")
             if kept:
                 claims.append(replace(claim, tasks=kept))
-        study = Study(
-            name,
-            self.title,
-            self.alpha,
-            self.test,
-            self.correction,
-            self.tune,
-            seeds,
-            arms,
-            tuple(claims),
-            self.cells_per_job,
-        )
+        study = Study(name, self.title, self.alpha, self.test, self.correction, self.tune, seeds, arms, tuple(claims))
         if not any(len(own) > 1 for own in arms.values()) and not claims:
             raise UsageError(f"{self.path}: the sweep expands to the control alone: no treatment and no claim")
         return study

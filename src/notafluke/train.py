@@ -31,7 +31,7 @@ from notafluke.training.determinism import pin_environment
 
 if TYPE_CHECKING:
     from notafluke.tracking import LiveLog
-    from notafluke.training.engine import SeedResult
+    from notafluke.training.results import SeedResult
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class CellTraining:
             self.live.finish_cell()
 
     def _train_alone(self, seed: int) -> None:
-        from notafluke.training.engine import SeedResult
+        from notafluke.training.results import SeedResult
 
         began = time.monotonic()
         try:

@@ -11,7 +11,6 @@ from notafluke.code_digest import code_digest
 from notafluke.configuration import split_overrides
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
-from notafluke.report.components import options_in_use
 
 KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
@@ -77,5 +76,5 @@ def retrain_of(workflow: Any, rule: str) -> Callable[..., str]:
 
 def analysis_digest(plan: Plan) -> str:
     """Changes when a page may although no run is new: with the study, the analysis code, the options' descriptions."""
-    described = hashlib.sha256(repr(options_in_use(plan)).encode()).hexdigest()
+    described = hashlib.sha256(repr(plan.options).encode()).hexdigest()
     return f"{plan.study.digest} {code_digest([ANALYSIS])} {described}"

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from notafluke.nn import activations, recurrent
 from notafluke.nn.cells import GRULayer, LSTMLayer, LSTMLiteLayer, RecurrentLayer, RNNLayer
-from notafluke.nn.networks import DenseResidualNetwork, Network
-from notafluke.nn.recurrent import count_parameters
+from notafluke.nn.networks import DenseResidualNetwork, Network, count_parameters
 
 BUILDERS: dict[str, Callable[..., Network]] = {
-    "rnn": recurrent.rnn,
-    "gru": recurrent.gru,
-    "lstm": recurrent.lstm,
-    "lstm_lite": recurrent.lstm_lite,
-    "lstm_lite_wide": recurrent.lstm_lite_wide,
-    "lstm_dense_residual": recurrent.lstm_dense_residual,
+    "rnn": recurrent.RNN,
+    "gru": recurrent.GRU,
+    "lstm": recurrent.LSTM,
+    "lstm_lite": recurrent.LSTMLite,
+    "lstm_lite_wide": recurrent.LSTMLiteWide,
+    "lstm_dense_residual": recurrent.LSTMDenseResidual,
 }
 LAYERS: dict[str, type[RecurrentLayer]] = {"rnn": RNNLayer, "gru": GRULayer, "lstm": LSTMLayer, "lite": LSTMLiteLayer}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -270,14 +269,32 @@ def test_gains_start_at_1_and_the_cell_s_shift_at_0(kind: str) -> None:
         assert (start["layers.0.bias"][width : 2 * width] == 1).all()
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layer_norm_of_a_single_unit_is_refused(kind: str) -> None:
+    """It would always be the same: the layer would not see its inputs."""
+    with pytest.raises(ValueError, match="hidden_size of at least 2"):
+        LAYERS[kind](2, 1, torch.tanh, layer_norm=True)
+
+
+def test_an_activation_with_parameters_starts_as_it_was_made_and_learns() -> None:
+    from notafluke.training.batching import initial_parameters
+
+    network = BUILDERS["rnn"](2, 1, nn.PReLU(), hidden_size=3, depth=2, layer_norm=False, dropout=0.0)
+    start = initial_parameters(lambda: network, 0, 0)
+    assert start["layers.0.activation.weight"].item() == 0.25
+    network(torch.randn(4, 5, 2)).sum().backward()
+    assert network.get_parameter("layers.0.activation.weight").grad is not None
+
+
 def test_layer_norm_makes_the_layer_deaf_to_the_scale_of_its_weights() -> None:
-    """What it promises: the recurrent matrix ten times as large gives the same (up to epsilon)."""
+    """What it promises: both matrices ten times as large give the same (up to epsilon)."""
     layer = LSTMLayer(2, 8, torch.tanh, layer_norm=True).double()
     randomise(layer)
     inputs = torch.randn(3, 5, 2, dtype=torch.float64)
     before = layer(inputs)[0]
     with torch.no_grad():
         layer.input_weight *= 10
+        layer.recurrent_weight *= 10
     torch.testing.assert_close(layer(inputs)[0], before, rtol=1e-2, atol=1e-3)
     with torch.no_grad():
         layer.bias += 1

@@ -480,7 +480,7 @@ def test_the_same_in_every_process(tmp_path: Path) -> None:
         "import sys; from notafluke.code_digest import code_digest; print(code_digest(sys.argv[1:])); "
         "assert not {'torch', 'hydra'} & set(sys.modules)"
     )
-    objects = [*ENGINE, "notafluke.nn.recurrent.lstm", "notafluke.tasks.stock.Stock"]
+    objects = [*ENGINE, "notafluke.nn.recurrent.LSTM", "notafluke.tasks.stock.Stock"]
     for hash_seed in ("0", "4242"):
         done = subprocess.run(
             [sys.executable, "-c", code, *objects],
@@ -497,7 +497,7 @@ def modules_reached(*objects: str) -> set[str]:
     return {module for module, _ in reached_definitions(objects)}
 
 
-@pytest.mark.parametrize("start", [*ENGINE, "notafluke.tasks.stock.Stock", "notafluke.nn.recurrent.lstm"])
+@pytest.mark.parametrize("start", [*ENGINE, "notafluke.tasks.stock.Stock", "notafluke.nn.recurrent.LSTM"])
 def test_what_does_not_change_a_result_is_not_reached(start: str) -> None:
     """Editing tracking, tables or verdicts must not train anything again."""
     kept_out = {"tracking", "claims", "records", "plan", "study", "decision", "scores", "cli", "workflow", "train"}
@@ -515,7 +515,7 @@ def test_the_engine_reaches_no_single_component() -> None:
 
 
 def test_the_engine_reaches_what_decides_a_result() -> None:
-    reached = {".".join(found) for found in reached_definitions(ENGINE)}
+    reached = {".".join(found) for found in reached_definitions([*ENGINE, "notafluke.training.state.Reset"])}
     assert {
         "notafluke.streams.generator",
         "notafluke.streams.torch_seed",
@@ -537,7 +537,7 @@ def test_iris_reaches_only_what_it_uses() -> None:
 
 
 def test_the_lstm_does_not_reach_the_rnn() -> None:
-    lstm, rnn = (set(reached_definitions([f"notafluke.nn.recurrent.{name}"])) for name in ("lstm", "rnn"))
+    lstm, rnn = (set(reached_definitions([f"notafluke.nn.recurrent.{name}"])) for name in ("LSTM", "RNN"))
     own = "notafluke.nn.cells"
     assert (own, "LSTMLayer") in lstm - rnn and (own, "RNNLayer") in rnn - lstm
     assert (own, "RecurrentLayer") in lstm & rnn

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,6 @@ SMALL = {
     "trainer.batch_size": "5",
     "trainer.max_epochs": "1",
 }
-
-
-class Silent:
-    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
-        pass
 
 
 @functools.cache
@@ -123,12 +117,14 @@ def test_everything_that_the_notebook_names_is_there() -> None:
         assert set(names.split()) <= set(options(CONF, group)), group
 
 
-def test_the_study_of_components_has_every_option(conf: Path) -> None:
-    """What is added to conf/ must be added to conf/study/components.yaml."""
-    used = make_plan("components").choices
-    for group in set(groups(CONF)) - {"task", "trainer"}:
-        assert set(options(CONF, group)) <= set(used[group]), group
-    assert {"adding", "copy_memory", "lotto", "reversal"} <= set(used["task"])
+def test_the_study_of_components_has_every_option(own_conf: Path) -> None:
+    """One's own too: it sweeps over all options of a group, whatever they are."""
+    text = "description: d\nsource: s\n_target_: torch.nn.functional.hardtanh\n_partial_: true\n"
+    (own_conf / "activation" / "my_own.yaml").write_text(text, encoding="utf-8")
+    used = {(own.group, own.option) for own in make_plan("components").options}
+    for group in set(groups(own_conf)) - {"task", "trainer"}:
+        assert {(group, option) for option in options(own_conf, group)} <= used
+    assert {("task", task) for task in ("adding", "copy_memory", "lotto", "reversal")} <= used
 
 
 @pytest.mark.parametrize("option", ["iris", "iris_sigmoid", "iris_log", "topcat_margin_bce", "topcat_total_bce"])
@@ -199,7 +195,7 @@ class TestEveryOption:
 
 
 def train(recipe: Recipe, task: Task, seeds: list[int]) -> dict[int, SeedResult]:
-    return {result.seed: result for result in train_block(recipe, task, seeds, 0, observer=Silent())}
+    return {result.seed: result for result in train_block(recipe, task, seeds, 0)}
 
 
 def fingerprint(result: SeedResult) -> tuple[Any, ...]:
@@ -214,16 +210,15 @@ class TestWhatIsDifferentiated:
     def test_the_gradient_is_that_of_finite_differences(self, group: str, option: str) -> None:
         """In float64, through the engine's own code for a block of two seeds, along random directions."""
         recipe, task = parts_of(run_of(group, option, model__hidden_size="5", trainer__batch_size="6"))
-        block = SeedBlock(recipe, task, [0, 1], 0, torch.device("cpu"), Silent()).double()
+        block = SeedBlock(recipe, task, [0, 1], 0, torch.device("cpu")).double()
         block.template[0].double()
         block.data.inputs = {name: values.double() for name, values in block.data.inputs.items()}
         truth = block.data.truth
         block.data.truth = lambda split, batch: truth(split, batch).double()  # type: ignore[method-assign]
-        batch = block.batches("train", block.in_time("train"))[0]
+        batch = block.batches("train", shuffle=False)[0]
 
         def loss() -> Tensor:
-            block.carried = None
-            outputs, _ = block.outputs(block.weights, "train", batch, training=True)
+            outputs, _ = block.outputs(block.weights, "train", batch, None, training=True)
             return seed_losses(recipe.objective, outputs, block.data.truth("train", batch), batch.weights).sum()
 
         gradients = torch.autograd.grad(loss(), list(block.stacked))
@@ -272,7 +267,7 @@ def test_a_task_is_one(group: str, option: str) -> None:
 @cases("activation")
 class TestActivation:
     def of(self, option: str) -> Any:
-        return components._built(compose_run(CONF, {"activation": option}).config, "activation")
+        return components.build_component(compose_run(CONF, {"activation": option}).config, "activation")
 
     def test_keeps_shape_and_type(self, group: str, option: str) -> None:
         for dtype in (torch.float32, torch.float64):
@@ -296,7 +291,7 @@ class TestActivation:
 @cases("loss", without=("of_output",))
 class TestLoss:
     def of(self, option: str) -> Any:
-        return components._built(compose_run(CONF, {"loss": option}).config, "loss")
+        return components.build_component(compose_run(CONF, {"loss": option}).config, "loss")
 
     def test_one_value_an_element(self, group: str, option: str) -> None:
         prediction, target = torch.randn(5, 3), torch.randn(5, 3)
@@ -357,12 +352,25 @@ class TestModel:
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
             assert starts[0][name].isfinite().all()
 
+    @pytest.mark.parametrize("change", ["model.hidden_size=0", "model.hidden_size=-3", "model.depth=0"])
+    def test_sizes_below_one_are_refused(self, group: str, option: str, change: str) -> None:
+        key, _, value = change.partition("=")
+        with pytest.raises(UsageError, match=change.partition(".")[2]):
+            components.check(run_of(group, option, **{key: value}))
+
+    def test_dropout_outside_its_range_is_refused(self, group: str, option: str) -> None:
+        for value in ("1.0", "-0.1"):
+            with pytest.raises(UsageError, match="dropout="):
+                components.check(run_of(group, option, **{"model.dropout": value}))
+
+
+@cases("model", without=("seq2seq",))
+class TestModelInTime:
+    """All but the one that reads a whole source before it writes."""
+
     def test_a_state_that_is_carried_is_exact(self, group: str, option: str) -> None:
         """Cut anywhere, in float64, the outputs are those of the uncut sequence; within a block of seeds too."""
-        model = self.build(group, option, 2, 3).double()
-        if "state" not in inspect.signature(model.forward).parameters:
-            assert option == "seq2seq", "reads a whole source before it writes"
-            return
+        model = recipe_with(group, option).build_model(2, 3).double()
         model.load_state_dict(initial_parameters(lambda: model, 0, 0))
         inputs = torch.randn(4, 11, 2, dtype=torch.float64)
         whole, last = model(inputs, model.initial_state(inputs))  # type: ignore[operator]
@@ -383,9 +391,7 @@ class TestModel:
         torch.testing.assert_close(torch.cat([first, second], dim=2)[0], whole, rtol=1e-12, atol=1e-13)
 
     def test_the_future_does_not_reach_the_past(self, group: str, option: str) -> None:
-        model = self.build(group, option, 2, 3)
-        if option == "seq2seq":
-            return
+        model = recipe_with(group, option).build_model(2, 3)
         model.load_state_dict(initial_parameters(lambda: model, 0, 0))
         inputs = torch.randn(3, 9, 2, generator=torch.Generator().manual_seed(2))
         other = inputs.clone()
@@ -394,21 +400,10 @@ class TestModel:
         assert torch.equal(before[:, :4], after[:, :4])
         assert (before[:, 4:] != after[:, 4:]).any(dim=2).all()
 
-    @pytest.mark.parametrize("change", ["model.hidden_size=0", "model.hidden_size=-3", "model.depth=0"])
-    def test_sizes_below_one_are_refused(self, group: str, option: str, change: str) -> None:
-        key, _, value = change.partition("=")
-        with pytest.raises(UsageError, match=change.partition(".")[2]):
-            components.check(run_of(group, option, **{key: value}))
-
-    def test_dropout_outside_its_range_is_refused(self, group: str, option: str) -> None:
-        for value in ("1.0", "-0.1"):
-            with pytest.raises(UsageError, match="dropout="):
-                components.check(run_of(group, option, **{"model.dropout": value}))
-
 
 @cases("gradient")
 def test_a_gradient_rule_keeps_names_shapes_and_signs(group: str, option: str) -> None:
-    """Rules of the norm keep the direction too."""
+    """Those shipped that go by the norm keep the direction too."""
     rule = recipe_with(group, option).gradient_rule
     gradients = {"a": torch.randn(3, 4, 2) * 10, "b": torch.randn(3, 5)}
     found = vmap(rule)(gradients)
@@ -416,7 +411,7 @@ def test_a_gradient_rule_keeps_names_shapes_and_signs(group: str, option: str) -
     for name, value in gradients.items():
         assert found[name].shape == value.shape
         assert (found[name].sign() == value.sign()).all()
-    if option == "clip_value":
+    if option not in ("none", "clip_norm", "scale_norm", "scale_norm_golden", "scale_norm_golden_conjugate"):
         return
     for seed in range(3):
         ours, theirs = (torch.cat([own["a"][seed].flatten(), own["b"][seed]]) for own in (found, gradients))

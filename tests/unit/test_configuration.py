@@ -31,6 +31,7 @@ from notafluke.configuration import (
 from notafluke.errors import UsageError
 
 CONF = Path(__file__).parents[2] / "conf"
+ACTIVATIONS = ", ".join(sorted(path.stem for path in (CONF / "activation").glob("*.yaml")))
 
 
 def message(function: Any, *arguments: Any) -> str:
@@ -137,10 +138,10 @@ class TestCompose:
         [
             (
                 {"activation": "irsi"},
-                "unknown option activation=irsi; did you mean 'iris'? valid: elu, gelu, golden_tanh",
+                f"unknown option activation=irsi; did you mean 'iris'? valid: {ACTIVATIONS}",
             ),
             ({"task": "stocks"}, "did you mean 'stock'?"),
-            ({"activation": "zzz"}, "unknown option activation=zzz; valid: elu, gelu, golden_tanh, iris, iris_log"),
+            ({"activation": "zzz"}, f"unknown option activation=zzz; valid: {ACTIVATIONS}"),
             ({"activation": "../activation/iris"}, "unknown option"),
             ({"activation": ""}, "unknown option"),
             ({"optimzer.lr": "0.1"}, "did you mean 'optimizer'?"),

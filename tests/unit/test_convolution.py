@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from notafluke.nn.convolution import CausalConvolution, TemporalBlock, tcn
+from notafluke.nn.convolution import TCN, CausalConvolution, TemporalBlock
 from notafluke.training.batching import initial_parameters
 
 
@@ -29,7 +29,7 @@ def padded_conv1d(convolution: CausalConvolution, inputs: Tensor, features: int)
         theirs.parametrizations.weight.original0.copy_(convolution.length[:, None, None])  # type: ignore[union-attr]
         theirs.parametrizations.weight.original1.copy_(direction)  # type: ignore[union-attr]
         theirs.bias.copy_(convolution.bias)  # type: ignore[union-attr]
-    padded = nn.functional.pad(inputs.transpose(1, 2), (convolution.reach, 0))
+    padded = nn.functional.pad(inputs.transpose(1, 2), (convolution.padding, 0))
     found: Tensor = theirs(padded).transpose(1, 2)
     return found
 
@@ -39,9 +39,9 @@ def test_a_causal_convolution_is_pytorchs_with_padding_and_weight_norm(kernel_si
     convolution = CausalConvolution(3, 5, kernel_size, dilation).double()
     randomise(convolution)
     inputs = torch.randn(2, 13, 3, dtype=torch.float64)
-    found, past = convolution(inputs, inputs.new_zeros(2, convolution.reach, 3))
+    found, past = convolution(inputs, inputs.new_zeros(2, convolution.padding, 3))
     torch.testing.assert_close(found, padded_conv1d(convolution, inputs, 3), rtol=1e-12, atol=1e-12)
-    assert past.shape == (2, convolution.reach, 3)
+    assert past.shape == (2, convolution.padding, 3)
 
 
 def test_a_block_is_that_of_the_paper() -> None:
@@ -61,7 +61,7 @@ def test_a_block_is_that_of_the_paper() -> None:
 def test_what_a_step_sees(depth: int, kernel_size: int, reach: int) -> None:
     """Itself and so many steps before it, none after it: 1 + 2 (k - 1) (2^depth - 1) in all."""
     assert reach == 1 + 2 * (kernel_size - 1) * (2**depth - 1)
-    network = tcn(2, 1, torch.tanh, 4, depth, kernel_size, 0.0).double()
+    network = TCN(2, 1, torch.tanh, 4, depth, kernel_size, 0.0).double()
     randomise(network)
     inputs = torch.randn(1, 80, 2, dtype=torch.float64, requires_grad=True)
     network(inputs)[0, 70].sum().backward()
@@ -71,6 +71,6 @@ def test_what_a_step_sees(depth: int, kernel_size: int, reach: int) -> None:
 
 
 def test_lengths_start_as_those_of_the_directions() -> None:
-    start = initial_parameters(lambda: tcn(2, 1, torch.relu, 4, 2, 3, 0.0), 3, 0)
+    start = initial_parameters(lambda: TCN(2, 1, torch.relu, 4, 2, 3, 0.0), 3, 0)
     for name in ("layers.0.first", "layers.1.second"):
         torch.testing.assert_close(start[f"{name}.length"], start[f"{name}.direction"].norm(dim=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,13 @@ def test_mcc_is_the_correlation_of_truth_and_prediction() -> None:
 
 def test_nothing_by_nothing_is_0() -> None:
     assert detection_scores(0, 10, 0, 0) == {"precision": 0, "recall": 0, "f1": 0, "mcc": 0}
+
+
+def test_numpys_whole_numbers_do_not_overflow() -> None:
+    counts, _ = PUBLISHED["high recall, exp_or_log (2020)"]
+    assert detection_scores(*np.array(counts, dtype=np.int32)) == detection_scores(*counts)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        detection_scores(1.5, 1, 1, 1)  # type: ignore[arg-type]
 
 
 def test_negative_counts_are_refused() -> None:

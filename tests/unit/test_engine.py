@@ -26,9 +26,10 @@ from notafluke.streams import generator
 from notafluke.tasks.adding import Adding
 from notafluke.tasks.base import Baseline, Float32, Metric, Split, Task, TaskData, mean_squared_error
 from notafluke.training.batching import initial_parameters
-from notafluke.training.engine import SeedResult, train_block
+from notafluke.training.engine import train_block
 from notafluke.training.history import GRADIENT_NORM
 from notafluke.training.recipe import Recipe
+from notafluke.training.results import SeedResult
 
 CONF = Path(__file__).parents[2] / "conf"
 # Hidden 33 and batch 7: no multiple of any vector width. 40 rows: the last batch has 5.
@@ -129,14 +130,11 @@ class TestBitForBit:
             from notafluke.tasks.adding import Adding
             from notafluke.training.engine import train_block
 
-            class Silent:
-                def epoch_finished(self, epoch, metrics): pass
-
             found = {}
             for model in ("rnn", "lstm"):
                 run = compose_run(Path(sys.argv[1]), {**json.loads(sys.argv[2]), "model": model, "activation": "iris"})
                 task = Adding(length=5, train_size=40, validation_size=21, test_size=23)
-                for result in train_block(components.build_recipe(run.config), task, [5, 2, 4], 0, observer=Silent()):
+                for result in train_block(components.build_recipe(run.config), task, [5, 2, 4], 0):
                     predictions = hashlib.sha256(result.predictions.tobytes()).hexdigest()
                     found[f"{model} {result.seed}"] = [result.weight_digest, predictions, repr(result.history)]
             print(json.dumps(found))

@@ -131,12 +131,54 @@ def test_a_vanishing_gradient_is_scaled_too(norm: float) -> None:
     assert length(dict(rules.scale_norm(draw(6, norm), 2.0))) == pytest.approx(2.0, rel=1e-5)
 
 
+def test_a_denormal_gradient_becomes_neither_infinite_nor_nan() -> None:
+    """The factor 1.618 / 1e-40 is beyond float32; zeros stay zeros."""
+    found = rules.scale_norm({"a": torch.tensor([1e-40, 0.0, -1e-40])}, 1.618)
+    assert length(dict(found)) == pytest.approx(1.618, rel=1e-3) and found["a"][1] == 0
+
+
+def test_below_its_limit_clipping_changes_no_bit() -> None:
+    gradients = draw(7, 0.9)
+    assert_equal(rules.clip_norm(gradients, 1.0), gradients)
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=8), st.floats(1e-3, 1e3))
 def test_clip_never_lengthens_nor_turns(entries: list[float], max_norm: float) -> None:
     gradients = {"g": torch.tensor(entries)}
     found = rules.clip_norm(gradients, max_norm)
     assert length(dict(found)) <= min(max_norm, length(gradients)) * (1 + 1e-5)
     assert (found["g"] * gradients["g"] >= 0).all()
+
+
+def test_which_rules_set_the_size_of_the_gradient_themselves() -> None:
+    """Found by trying, so for a rule of one's own too."""
+    assert rules.ignores_size(scale(1.0)) and rules.ignores_size(scale(0.618))
+    assert rules.ignores_size(lambda gradients: {name: value.sign() for name, value in gradients.items()})
+    for rule in (rules.none, clip(1.0), clip(100.0), lambda gradients: rules.clip_value(gradients, 1.0)):
+        assert not rules.ignores_size(rule)
+
+
+class TestClipValue:
+    def test_every_entry_is_cut(self) -> None:
+        gradients = {"a": torch.tensor([[3.0, -0.5], [-7.0, 0.0]]), "b": torch.tensor([1.0])}
+        found = rules.clip_value(gradients, 1.0)
+        assert found["a"].tolist() == [[1.0, -0.5], [-1.0, 0.0]] and found["b"].tolist() == [1.0]
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    def test_what_is_not_finite_is_left_whole(self, bad: float) -> None:
+        """Cut to 1, an infinite entry would hide that the run has diverged."""
+        gradients = {"a": torch.tensor([3.0, bad]), "b": torch.tensor([5.0])}
+        assert_equal(rules.clip_value(gradients, 1.0), gradients)
+
+    def test_each_seed_for_itself(self) -> None:
+        gradients = {"a": torch.tensor([[3.0, 0.1], [math.nan, 5.0]])}
+        found = vmap(lambda own: rules.clip_value(own, 1.0))(gradients)["a"]
+        assert found[0].tolist() == pytest.approx([1.0, 0.1]) and found[1, 1].item() == 5.0
+
+    @pytest.mark.parametrize("value", [0, -1.0, math.nan])
+    def test_the_value_must_be_positive(self, value: float) -> None:
+        with pytest.raises(ValueError, match="max_value"):
+            rules.clip_value({"a": torch.ones(1)}, value)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, -math.inf])

@@ -16,7 +16,7 @@ from notafluke.training.batching import initial_parameters
 
 
 def lstm(activation: Callable[[Tensor], Tensor], depth: int, forget_bias: float = 1.0) -> Network:
-    return recurrent.lstm(3, 1, activation, 24, depth, forget_bias, False, 0.0)
+    return recurrent.LSTM(3, 1, activation, 24, depth, forget_bias, False, 0.0)
 
 
 class TestInitialisation:
@@ -42,7 +42,7 @@ class TestInitialisation:
         assert np.abs(correlations).max() < 4.5 / math.sqrt(96 * 24)
 
     @pytest.mark.parametrize(
-        "build", [lambda: recurrent.rnn(3, 1, torch.tanh, 8, 1, False, 0.0), lambda: nn.Linear(3, 1)]
+        "build", [lambda: recurrent.RNN(3, 1, torch.tanh, 8, 1, False, 0.0), lambda: nn.Linear(3, 1)]
     )
     def test_the_global_generator_is_left_alone(self, build: Callable[[], nn.Module]) -> None:
         torch.manual_seed(0)

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from notafluke import claims
 from notafluke.files import write_atomic
+from notafluke.options import DescribedOption
 from notafluke.report import figures, numbers, tables, terminal
 from notafluke.report.columns import COLUMNS
-from notafluke.report.components import DescribedOption
 from notafluke.report.style import VERDICT_STYLES
 from notafluke.study import Claim, Sesoi
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,17 @@ from notafluke.configuration import compose_run
 from notafluke.streams import generator, torch_seed
 from notafluke.tasks.base import Split, Task, TaskData
 from notafluke.tasks.lotto import Lotto
-from notafluke.training.batching import initial_parameters
-from notafluke.training.engine import SeedResult, train_block
+from notafluke.training import state as state_rules
+from notafluke.training.batching import initial_parameters, seed_losses
+from notafluke.training.engine import SeedBlock, train_block
 from notafluke.training.recipe import Recipe
+from notafluke.training.results import SeedResult
 from notafluke.training.samples import stream_batches
 
 CONF = Path(__file__).parents[2] / "conf"
 MODES = [(state, online) for state in ("reset", "carried") for online in (False, True)]
 MODE_NAMES = [f"{state}{'-online' if online else ''}" for state, online in MODES]
 modes = pytest.mark.parametrize(("state", "online"), MODES, ids=MODE_NAMES)
-
-
-class Silent:
-    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
-        pass
 
 
 def small_lotto(**sizes: int) -> Lotto:
@@ -57,7 +54,7 @@ def recipe_of(state: str, online: bool, **overrides: str) -> Recipe:
 
 
 def train(recipe: Recipe, task: Task, seeds: Sequence[int]) -> dict[int, SeedResult]:
-    return {result.seed: result for result in train_block(recipe, task, seeds, 0, observer=Silent())}
+    return {result.seed: result for result in train_block(recipe, task, seeds, 0)}
 
 
 class PlainLoop:
@@ -113,8 +110,10 @@ class PlainLoop:
                 order = generator(self.seed, 0, "batch order", str(self.epoch)).permutation(samples).tolist()
             steps = [order[start : start + size] for start in range(0, samples, size)]
             return [[step] for step in steps] if self.carried else [[[own] for own in step] for step in steps]
-        length, window = -(-samples // size), self.task.window
-        streams = [list(range(start, min(start + length, samples))) for start in range(0, samples, length)]
+        streams_wanted = min(size, samples)
+        length, window = samples // streams_wanted, self.task.window
+        begin = samples - streams_wanted * length
+        streams = [list(range(start, start + length)) for start in range(begin, samples, length)]
         return [[own[at : at + window] for own in streams] for at in range(0, length, window)]
 
     def inputs(self, split: str, rows: list[list[int]]) -> list[Tensor]:
@@ -131,8 +130,6 @@ class PlainLoop:
             return list(self.model(torch.stack(inputs))[:, -1:]), None
         outputs, states = [], []
         for number, own in enumerate(inputs):
-            if not len(own):
-                continue
             start = self.state[number] if self.state else self.model.initial_state(own[None])  # type: ignore[operator]
             found, after = self.model(own[None], start)
             outputs.append(found[0])
@@ -142,7 +139,7 @@ class PlainLoop:
     def learn(self, split: str, step: int, rows: list[list[int]]) -> float:
         outputs, states = self.forward(split, step, rows, training=True)
         targets = torch.from_numpy(getattr(self.data, split).targets)
-        truth = [targets[row] for row in rows if row]
+        truth = [targets[row] for row in rows]
         loss = self.recipe.objective(torch.cat(outputs), torch.cat(truth)).mean(1).mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -309,31 +306,64 @@ class TestStreams:
     @pytest.mark.parametrize(
         ("samples", "streams", "piece"), [(10, 3, 2), (7, 7, 3), (5, 8, 4), (40, 1, 7), (9, 2, 20)]
     )
-    def test_every_sample_once_and_in_order(self, samples: int, streams: int, piece: int) -> None:
+    def test_equal_streams_of_the_last_samples_in_order(self, samples: int, streams: int, piece: int) -> None:
         seen: dict[int, list[int]] = {}
-        for batch in stream_batches(samples, streams, piece, torch.device("cpu")):
+        for batch in stream_batches(samples, streams, piece):
             assert batch.weights.sum().item() == pytest.approx(1, rel=1e-6)
             assert batch.rows.shape[1] % 16 == 0 and batch.rows.shape[1:] == batch.weights.shape
             for row, column in batch.weights.nonzero().tolist():
                 seen.setdefault(row, []).append(int(batch.rows[0, row, column]))
         flat = [own for row in sorted(seen) for own in seen[row]]
-        assert flat == list(range(samples))
-        assert len(seen) <= streams and all(len(own) <= -(-samples // streams) for own in seen.values())
+        left_out = samples % min(streams, samples)
+        assert flat == list(range(left_out, samples))
+        assert len(seen) == min(streams, samples) and len({len(own) for own in seen.values()}) == 1
+
+    def test_padding_repeats_whole_streams(self) -> None:
+        for batch in stream_batches(50, 3, 5):
+            for row in range(batch.rows.shape[1]):
+                assert torch.equal(batch.rows[0, row], batch.rows[0, row % 3])
+
+    @pytest.mark.parametrize("online", [False, True])
+    def test_padding_does_not_diverge_where_no_sample_does(self, online: bool) -> None:
+        """A relu network whose state grows on the last sample alone: read over and over, it would overflow."""
+
+        class LastIsLarge(Lotto):
+            def load(self, seed: int, replica: int) -> TaskData:
+                data = super().load(seed, replica)
+                inputs = np.zeros_like(data.train.inputs)
+                inputs[-1] = 1
+                return replace(data, train=replace(data.train, inputs=inputs, targets=0 * data.train.targets))
+
+        class Growing(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.head = nn.Parameter(torch.full((7,), 1e-9))
+
+            def initial_state(self, inputs: Tensor) -> tuple[Tensor]:
+                return (inputs.new_zeros(len(inputs), 7),)
+
+            def forward(self, inputs: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+                (hidden,), outputs = state, []
+                for step in inputs.unbind(1):
+                    hidden = torch.relu(1e4 * hidden + step)
+                    outputs.append(hidden * self.head)
+                return torch.stack(outputs, 1), (hidden,)
+
+        task = LastIsLarge(**vars(small_lotto()))
+        recipe = replace(recipe_of("carried", online, trainer__max_epochs="1"), build_model=lambda *_: Growing())
+        block = SeedBlock(recipe, task, [0, 1], 0, torch.device("cpu"))
+        losses = []
+        state = None
+        for batch in block.batches("train"):
+            outputs, state = block.outputs(block.weights, "train", batch, state, training=True)
+            losses.append(seed_losses(recipe.objective, outputs, block.data.truth("train", batch), batch.weights))
+        assert torch.stack(losses).isfinite().all()
 
 
-@pytest.mark.parametrize("pieces", [[256], [1] * 71, [3, 20, 48]], ids=["whole", "steps", "uneven"])
-def test_predictions_do_not_depend_on_where_the_series_is_cut(
-    pieces: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine's cut is at 256 samples; here the plain loop's uncut series stands against any other."""
-    from notafluke.training import engine
-
-    def cut(samples: int, streams: int, piece: int, device: torch.device) -> Any:
-        yield from stream_batches(
-            samples, streams, max(1, pieces[0] if len(set(pieces)) == 1 else samples // 3), device
-        )
-
-    monkeypatch.setattr(engine, "stream_batches", cut)
+@pytest.mark.parametrize("samples", [1, 3, 40, 256])
+def test_predictions_do_not_depend_on_where_the_series_is_cut(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine cuts it for memory; the plain loop reads it uncut."""
+    monkeypatch.setattr(state_rules, "EVALUATION_SAMPLES", samples)
     recipe, task = recipe_of("carried", False), small_lotto()
     result = train(recipe, task, [4])[4]
     expected = PlainLoop(recipe, task, 4, "carried", False).run()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notafluke.errors import UsageError
-from notafluke.study import Sesoi, Study, arm_name, load_study
+from notafluke.study import Sesoi, Study, arm_name, cells_per_job, load_study
 
 NUMBERS = itertools.count()
 Make = Callable[..., str]
@@ -187,6 +187,41 @@ class TestExpansion:
         else:
             assert len(found) == 1 + sum(len(own) - 1 for own in sweep.values())
         assert len(set(found)) == len(found)
+
+
+class TestValues:
+    """How values of a sweep are read and named."""
+
+    def test_all_options_of_a_group(self, conf: Path, make: Make) -> None:
+        """Hydra's own grammar: `glob(*)`."""
+        name = make(sweep={"activation": "glob(*tanh,exclude=lecun*)", "seed": 0})
+        found = arms(load(conf, name))
+        assert found == ["control", "activation=golden_tanh", "activation=silver_tanh"]
+
+    def test_a_glob_that_finds_nothing(self, conf: Path, make: Make) -> None:
+        line = refusal(conf, make(sweep={"activation": "glob(x*)", "seed": 0}))
+        assert "activation" in line and "glob(x*)" in line and "expands to nothing" in line
+
+    @pytest.mark.parametrize("written", ["false,true", "False,True", [False, True]])
+    def test_true_and_false(self, conf: Path, make: Make, written: Any) -> None:
+        """The control's own value is the control, however it is written."""
+        name = make(sweep={"model.layer_norm": written, "seed": 0})
+        assert arms(load(conf, name)) == ["control", "model.layer_norm=true"]
+
+    @pytest.mark.parametrize("written", ["0.000001", "1e-6", "1E-06", 0.000001])
+    def test_a_claim_may_write_a_number_as_it_likes(self, conf: Path, make: Make, written: Any) -> None:
+        claim = {**CLAIM, "treatment": {"optimizer.lr": written}}
+        name = make(sweep={"optimizer.lr": "0.01,0.000001", "seed": 0}, claims={"x": claim})
+        study = load(conf, name)
+        assert arms(study) == ["control", "optimizer.lr=1e-06"]
+        assert study.claims[0].treatment == "optimizer.lr=1e-06"
+
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "two", True, None])
+    def test_cells_per_job_is_a_whole_number(self, conf: Path, make: Make, value: Any) -> None:
+        name = make(sweep={"activation": "tanh,iris"}, cells_per_job=value)
+        with pytest.raises(UsageError, match=f"conf/study/{name}.yaml: cells_per_job: .* at least 1"):
+            cells_per_job(conf, name)
+        assert load(conf, name).digest == load(conf, make(sweep={"activation": "tanh,iris"}, title=name)).digest
 
 
 class TestRefused:

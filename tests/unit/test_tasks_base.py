@@ -128,7 +128,7 @@ class TestEveryOption:
         scores = task.test_metrics(data, perfect(task, data.test), perfect(task, data.validation))
         errors = {"mse", "log_loss", "brier", "calibration_error"} & set(scores)
         assert errors and all(scores[name] < 1e-12 for name in errors)
-        assert all(scores[name] == 1 for name in {"accuracy", "recall_accuracy", "whole"} & set(scores))
+        assert all(scores[name] == 1 for name in {"accuracy", "recall_accuracy", "exact_match"} & set(scores))
 
     def test_samples_follow_each_other_as_declared(self, path: Path) -> None:
         """A sample that comes `advance` steps later sees the end of the one before, also across splits."""

@@ -22,7 +22,7 @@ BROKEN = """
 import torch
 
 from notafluke.nn.networks import Network
-from notafluke.nn.recurrent import rnn
+from notafluke.nn.recurrent import RNN
 
 
 def branch(x):
@@ -39,7 +39,7 @@ class Start(Network):
 
 
 def start(input_size, output_size, activation):
-    return Start(list(rnn(input_size, output_size, activation, 4, 1, False, 0.0).layers), output_size)
+    return Start(list(RNN(input_size, output_size, activation, 4, 1, False, 0.0).layers), output_size)
 """
 OPTION = "description: An option with a mistake\nsource: this test\n_partial_: true\n"
 

@@ -10,7 +10,7 @@ import time
 # dry pass before training tries seed 0.
 FRAGILE = """
 from notafluke.nn.networks import Network
-from notafluke.nn.recurrent import lstm as whole
+from notafluke.nn.recurrent import LSTM
 from notafluke.streams import torch_seed
 
 
@@ -30,12 +30,12 @@ class Diverging(Network):
 
 
 def crashing(input_size, output_size, activation, hidden_size, depth, forget_bias):
-    network = whole(input_size, output_size, activation, hidden_size, depth, forget_bias, False, 0.0)
+    network = LSTM(input_size, output_size, activation, hidden_size, depth, forget_bias, False, 0.0)
     return Crashing(list(network.layers), output_size)
 
 
 def diverging(input_size, output_size, activation, hidden_size, depth, forget_bias):
-    network = whole(input_size, output_size, activation, hidden_size, depth, forget_bias, False, 0.0)
+    network = LSTM(input_size, output_size, activation, hidden_size, depth, forget_bias, False, 0.0)
     return Diverging(list(network.layers), output_size)
 """
 MODEL = """

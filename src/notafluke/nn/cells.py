@@ -34,14 +34,16 @@ class RecurrentLayer(nn.Module, ABC):
     ``layer_norm`` both products, of the inputs and of the hidden state, are normalised before they are added (Ba, Kiros
     and Hinton 2016, their gains start at 1; their shifts are one with the bias).
 
-    ``blocks`` is how many parts of H rows the products have, ``carried`` how many tensors [B, H] the state has.
+    ``blocks`` is how many parts of H rows the products have, ``state_parts`` how many tensors [B, H] the state has.
     """
 
     blocks: ClassVar[int]
-    carried: ClassVar[int] = 1
+    state_parts: ClassVar[int] = 1
 
     def __init__(self, input_size: int, hidden_size: int, activation: Activation, layer_norm: bool = False) -> None:
         super().__init__()
+        if layer_norm and hidden_size < 2:
+            raise ValueError("layer_norm needs a hidden_size of at least 2: of a single unit nothing is left")
         self.hidden_size = hidden_size
         self.activation = activation
         self.layer_norm = layer_norm
@@ -68,7 +70,7 @@ class RecurrentLayer(nn.Module, ABC):
 
     def initial_state(self, inputs: Tensor) -> State:
         """A state of zeros for inputs [B, T, F]."""
-        return tuple(inputs.new_zeros(len(inputs), self.hidden_size) for _ in range(self.carried))
+        return tuple(inputs.new_zeros(len(inputs), self.hidden_size) for _ in range(self.state_parts))
 
     def project(self, inputs: Tensor) -> Tensor:
         """What the inputs [..., F] contribute to the blocks, [..., rows]: computed for all time steps at once."""
@@ -149,7 +151,7 @@ class GatedCellLayer(RecurrentLayer):
     ``layer_norm`` the cell is normalised before the output's activation.
     """
 
-    carried = 2
+    state_parts = 2
 
     def __init__(
         self,

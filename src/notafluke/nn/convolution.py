@@ -42,15 +42,15 @@ class CausalConvolution(nn.Module):
             draw_uniform(self.get_parameter(name), self.fan_in, generator)
 
     @property
-    def reach(self) -> int:
-        """How many steps before its own a step sees."""
+    def padding(self) -> int:
+        """How many steps of the past it needs: what stands for padding before the first step."""
         return (self.kernel_size - 1) * self.dilation
 
     def forward(self, inputs: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [B, T, H] and the new past, for inputs [B, T, F] and the past [B, reach, F]."""
+        """Outputs [B, T, H] and the new past, for inputs [B, T, F] and the past [B, padding, F]."""
         known = torch.cat([past, inputs], dim=1)
         steps = inputs.shape[1]
-        taps = [known[:, start : start + steps] for start in range(0, self.reach + 1, self.dilation)]
+        taps = [known[:, start : start + steps] for start in range(0, self.padding + 1, self.dilation)]
         weight = self.direction * (self.length / self.direction.square().sum(1).sqrt())[:, None]
         return linear(torch.cat(taps, dim=-1), weight, self.bias), known[:, steps:]
 
@@ -58,7 +58,7 @@ class CausalConvolution(nn.Module):
 class TemporalBlock(nn.Module):
     """Two causal convolutions with activation and dropout, and a residual connection: [B, T, F] to [B, T, H]."""
 
-    carried: ClassVar[int] = 2
+    state_parts: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class TemporalBlock(nn.Module):
     def initial_state(self, inputs: Tensor) -> State:
         """A past of zeros for both convolutions, whatever the features of the network's inputs [B, T, ...]."""
         return tuple(
-            inputs.new_zeros(len(inputs), convolution.reach, convolution.fan_in // convolution.kernel_size)
+            inputs.new_zeros(len(inputs), convolution.padding, convolution.fan_in // convolution.kernel_size)
             for convolution in (self.first, self.second)
         )
 
@@ -93,23 +93,27 @@ class TemporalBlock(nn.Module):
         return self.activation(inner + self.skip(inputs)), (first_past, second_past)
 
 
-def tcn(
-    input_size: int,
-    output_size: int,
-    activation: Activation,
-    hidden_size: int,
-    depth: int,
-    kernel_size: int,
-    dropout: float,
-) -> Network:
+class TCN(Network):
     """Temporal convolutional network of ``depth`` blocks with dilations 1, 2, 4, ... and ``hidden_size`` channels.
 
     A step sees ``1 + 2 (kernel_size - 1) (2^depth - 1)`` steps, its own included. Raises ValueError for sizes below 1
     and a dropout outside [0, 1).
     """
-    require_sizes(hidden_size=hidden_size, depth=depth, kernel_size=kernel_size)
-    blocks = [
-        TemporalBlock(hidden_size if level else input_size, hidden_size, activation, kernel_size, 2**level, dropout)
-        for level in range(depth)
-    ]
-    return Network(blocks, output_size)
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        activation: Activation,
+        hidden_size: int,
+        depth: int,
+        kernel_size: int,
+        dropout: float,
+    ) -> None:
+        require_sizes(hidden_size=hidden_size, depth=depth, kernel_size=kernel_size)
+        sizes = self.input_sizes(input_size, hidden_size, depth)
+        blocks = [
+            TemporalBlock(size, hidden_size, activation, kernel_size, 2**level, dropout)
+            for level, size in enumerate(sizes)
+        ]
+        super().__init__(blocks, output_size)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from notafluke.errors import did_you_mean
 
 # Beyond this distance every branch goes on linearly: exp overflows float32 at 89.
 LINEAR_FROM = 20.0
+# A branch that is steeper there would overflow float32 at distances that networks do reach.
+STEEPEST_BEYOND = 1e25
 # No branch is steeper at 0 than this: the slope of a root is infinite there.
 STEEPEST = 1e3
 
@@ -40,6 +43,8 @@ def huber(prediction: Tensor, target: Tensor, delta: float) -> Tensor:
 
     Raises ValueError unless ``delta`` is positive.
     """
+    if not delta > 0:
+        raise ValueError(f"delta={delta}: expected a number above 0")
     return functional.huber_loss(prediction, target, reduction="none", delta=delta)
 
 
@@ -61,21 +66,28 @@ class OverUnder:
     ``exp(-d) - 1`` under it.
 
     At ``d = 0`` the slope is that of the under branch. Beyond ``u = 20`` a branch goes on linearly with its slope
-    there, so value and gradient are finite in float32 for every finite ``d`` up to 1e17. Each branch sees a clamped
+    there, so value and gradient are finite in float32 for distances of up to 1e12 at least. Each branch sees a clamped
     argument, because ``where`` alone lets the NaN gradients of the branch not taken through.
 
-    Raises ValueError for an unknown form, a parameter outside its range, or a branch without a form.
+    Raises ValueError for an unknown form, a parameter outside its range, a branch without a form, and a branch that is
+    steeper than 1e25 at ``u = 20``.
     """
 
     over: Mapping[str, float]
     under: Mapping[str, float]
-    steepness: tuple[float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the branches and find their slopes at LINEAR_FROM."""
+        """Check the branches."""
         for name, branch in (("over", self.over), ("under", self.under)):
             _check_branch(name, branch)
-        object.__setattr__(self, "steepness", (_slope(self.over, LINEAR_FROM), _slope(self.under, LINEAR_FROM)))
+        for slope, branch in zip(self.steepness, (self.over, self.under), strict=True):
+            if not abs(slope) <= STEEPEST_BEYOND:
+                raise ValueError(f"{dict(branch)} is too steep for float32 at a distance of {LINEAR_FROM:g}")
+
+    @cached_property
+    def steepness(self) -> tuple[float, float]:
+        """The slopes of both branches at LINEAR_FROM."""
+        return _slope(self.over, LINEAR_FROM), _slope(self.under, LINEAR_FROM)
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """One loss per element."""
@@ -99,7 +111,7 @@ def power(distance: Tensor, exponent: float) -> Tensor:
     """``u ^ exponent``; a root (exponent below 1) never steeper than STEEPEST, so linear up to where it meets that."""
     if exponent >= 1:
         return distance**exponent
-    joint = STEEPEST ** (1 / (exponent - 1))
+    joint = max(STEEPEST ** (1 / (exponent - 1)), torch.finfo(torch.float32).tiny)
     return torch.where(distance < joint, STEEPEST * distance, distance.clamp(min=joint) ** exponent)
 
 

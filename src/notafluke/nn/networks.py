@@ -16,12 +16,12 @@ from notafluke.nn.dropout import Dropout
 
 
 class Layer(Protocol):
-    """A layer of a network: inputs [B, T, F] and a state of ``carried`` tensors to outputs [B, T, H] and a state."""
+    """A layer: inputs [B, T, F] and a state of ``state_parts`` tensors to outputs [B, T, H] and the state after."""
 
     hidden_size: int
 
     @property
-    def carried(self) -> int:
+    def state_parts(self) -> int:
         """How many tensors its state has."""
 
     def initial_state(self, inputs: Tensor) -> State:
@@ -54,6 +54,11 @@ class Network(nn.Module):
         """Draw the starting value of the parameter ``name`` (dotted path) from its own stream."""
         initialise_within(self, name, generator)
 
+    @classmethod
+    def input_sizes(cls, input_size: int, hidden_size: int, depth: int) -> list[int]:
+        """Features that each of ``depth`` layers sees: those of the inputs, then the layer before."""
+        return [input_size] + [hidden_size] * (depth - 1)
+
     def initial_state(self, inputs: Tensor) -> State:
         """The state before the first time step, for inputs [B, T, F]."""
         return tuple(part for layer in self._layers for part in layer.initial_state(inputs))
@@ -65,7 +70,7 @@ class Network(nn.Module):
     def forward(self, inputs: Tensor, state: State | None = None) -> Tensor | tuple[Tensor, State]:
         """Outputs [B, T, O] for inputs [B, T, F]; with a state also the state after them."""
         parts = iter(self.initial_state(inputs) if state is None else state)
-        states = [tuple(next(parts) for _ in range(layer.carried)) for layer in self._layers]
+        states = [tuple(next(parts) for _ in range(layer.state_parts)) for layer in self._layers]
         hidden, after = self.connect(inputs, states)
         outputs: Tensor = self.head(hidden)
         return outputs if state is None else (outputs, tuple(part for own in after for part in own))
@@ -87,9 +92,9 @@ class DenseResidualNetwork(Network):
     layer sees the inputs, all hidden states before it and the last residual sum; the head sees the last hidden state.
     """
 
-    @staticmethod
-    def input_sizes(input_size: int, hidden_size: int, depth: int) -> list[int]:
-        """Features that each layer sees."""
+    @classmethod
+    def input_sizes(cls, input_size: int, hidden_size: int, depth: int) -> list[int]:
+        """See Network: all hidden states before, and from the third layer on the residual sum."""
         return [input_size + hidden_size * (number + (number >= 2)) for number in range(depth)]
 
     def connect(self, inputs: Tensor, states: Sequence[State]) -> tuple[Tensor, list[State]]:
@@ -107,13 +112,16 @@ class DenseResidualNetwork(Network):
 
 @torch.no_grad()
 def initialise_within(model: nn.Module, name: str, generator: torch.Generator) -> None:
-    """Draw a parameter by the rule of the module that holds it: its ``initialise``, or that of ``nn.Linear``."""
+    """Draw a parameter by the rule of the module that holds it: its ``initialise``, or that of ``nn.Linear``.
+
+    A parameter of any other module, such as an activation with parameters, starts as its constructor left it.
+    """
     owner, _, own_name = name.rpartition(".")
     module = model.get_submodule(owner)
     if isinstance(module, nn.Linear):
         draw_uniform(module.get_parameter(own_name), module.in_features, generator)
-    else:
-        module.initialise(own_name, generator)  # type: ignore[operator]
+    elif callable(rule := getattr(module, "initialise", None)):
+        rule(own_name, generator)
 
 
 def require_sizes(**sizes: int) -> None:
@@ -121,3 +129,8 @@ def require_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise ValueError(f"{name}={value}: expected a whole number of at least 1")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained numbers of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -19,8 +19,6 @@ from torch.nn import functional
 
 from notafluke.errors import did_you_mean
 
-Kind = Literal["numbers", "classes"]
-
 
 class LogProbabilities(NamedTuple):
     """``log p`` and ``log(1 - p)`` of each class, [..., C] each; the second is not taken from the first, so exact."""
@@ -32,7 +30,7 @@ class LogProbabilities(NamedTuple):
 class Linear:
     """The numbers as they are: for tasks that predict numbers; the loss is that of the group ``loss``."""
 
-    kind: ClassVar[Kind] = "numbers"
+    kind: ClassVar[Literal["numbers"]] = "numbers"
 
     def own_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Raises ValueError: there is none."""
@@ -46,6 +44,10 @@ class Linear:
         """The numbers."""
         return outputs
 
+    def caution(self, classes: int) -> str:
+        """Nothing needs to be known about numbers."""
+        return ""
+
 
 class ClassOutput(ABC):
     """An output for classes: logits to probabilities, with ``categorical_cross_entropy`` or ``binary_cross_entropy``.
@@ -54,7 +56,7 @@ class ClassOutput(ABC):
     ``-sum (t log p + (1 - t) log(1 - p))``. Raises ValueError for another loss.
     """
 
-    kind: ClassVar[Kind] = "classes"
+    kind: ClassVar[Literal["classes"]] = "classes"
     losses: ClassVar[tuple[str, ...]] = ("categorical_cross_entropy", "binary_cross_entropy")
 
     def __init__(self, loss: str) -> None:
@@ -81,6 +83,10 @@ class ClassOutput(ABC):
     def predictions(self, outputs: Tensor) -> Tensor:
         """The logarithms of the probabilities."""
         return self.log_probabilities(outputs).hit
+
+    def caution(self, classes: int) -> str:
+        """What should be known about this output for so many classes; empty where there is nothing."""
+        return ""
 
 
 class Softmax(ClassOutput):
@@ -111,6 +117,12 @@ class TopcatMargin(ClassOutput):
         margin = logits - largest_other(logits)
         return LogProbabilities(functional.logsigmoid(margin), functional.logsigmoid(-margin))
 
+    def caution(self, classes: int) -> str:
+        """See ClassOutput."""
+        if classes > 2:
+            return ""
+        return "for two classes topcat_margin is softmax, and its binary cross-entropy is twice the categorical one"
+
 
 class TopcatTotal(ClassOutput):
     """Topcat with a total: ``p_i = exp(x_i) / (1 + sum_j exp(x_j))``, the project's own reconstruction.
@@ -133,16 +145,15 @@ def log_softmax_miss(logits: Tensor) -> Tensor:
     Only the class of the largest logit can have more than 1/2; its miss is summed from the others' exponentials, that
     of each other class is ``log1p(-p)`` with p <= 1/2.
     """
-    # The result does not depend on a common shift, and small numbers have more digits behind the point.
-    logits = logits - logits.amax(-1, keepdim=True).detach()
     classes = torch.arange(logits.shape[-1], device=logits.device)
     largest = logits.argmax(-1, keepdim=True) == classes
-    total = torch.logsumexp(logits, -1, keepdim=True)
     others = logits.masked_fill(largest, -torch.inf)
-    second = others.amax(-1, keepdim=True).detach()
-    rest = second + torch.logsumexp(others - second, -1, keepdim=True)
-    small = (logits - total).masked_fill(largest, -torch.inf).exp()
-    return torch.where(largest, rest - total, torch.log1p(-small))
+    # Each sum of exponentials relative to its own largest term, where small differences have all their digits.
+    top, second = logits.amax(-1, keepdim=True).detach(), others.amax(-1, keepdim=True).detach()
+    total = torch.logsumexp(logits - top, -1, keepdim=True)
+    rest = torch.logsumexp(others - second, -1, keepdim=True)
+    small = (others - top - total).exp()
+    return torch.where(largest, (second - top) + (rest - total), torch.log1p(-small))
 
 
 def largest_other(logits: Tensor) -> Tensor:

@@ -13,31 +13,43 @@ from torch import Tensor, nn
 from notafluke.nn.attention import Attention
 from notafluke.nn.cells import Activation, LSTMLayer, State
 from notafluke.nn.dropout import Dropout
-from notafluke.nn.networks import initialise_within, require_sizes
+from notafluke.nn.networks import Network, initialise_within, require_sizes
 
 
 class Seq2Seq(nn.Module):
-    """Encoder and decoder (Sutskever, Vinyals and Le 2014), the decoder starting from the encoder's last state.
+    """Encoder and decoder of ``depth`` LSTM layers each (Sutskever, Vinyals and Le 2014).
+
+    The decoder starts from the encoder's last state; ``attention(hidden_size)`` gives its attention, or None.
 
     The decoder's input at a step is the target of the step before (zeros at the first), or its own most probable class
     when it runs freely. The head sees the hidden state of the decoder's last layer and, with attention, the context.
+    Raises ValueError for sizes below 1 and a dropout outside [0, 1).
     """
 
     def __init__(
         self,
-        encoder: list[LSTMLayer],
-        decoder: list[LSTMLayer],
-        attention: Attention | None,
+        input_size: int,
         output_size: int,
+        activation: Activation,
+        attention: Callable[[int], Attention | None],
+        hidden_size: int,
+        depth: int,
+        forget_bias: float,
+        layer_norm: bool,
         dropout: float,
     ) -> None:
         super().__init__()
-        hidden_size = decoder[-1].hidden_size
-        self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
-        self.attention = attention
-        self.encoder_dropouts = nn.ModuleList(Dropout(dropout) for _ in encoder)
-        self.decoder_dropouts = nn.ModuleList(Dropout(dropout) for _ in decoder)
-        self.head = nn.Linear(hidden_size * (1 if attention is None else 2), output_size)
+        require_sizes(hidden_size=hidden_size, depth=depth)
+
+        def layers(size: int) -> nn.ModuleList:
+            sizes = Network.input_sizes(size, hidden_size, depth)
+            return nn.ModuleList(LSTMLayer(own, hidden_size, activation, forget_bias, layer_norm) for own in sizes)
+
+        self.encoder, self.decoder = layers(input_size), layers(output_size)
+        self.attention = attention(hidden_size)
+        self.encoder_dropouts = nn.ModuleList(Dropout(dropout) for _ in self.encoder)
+        self.decoder_dropouts = nn.ModuleList(Dropout(dropout) for _ in self.decoder)
+        self.head = nn.Linear(hidden_size * (1 if self.attention is None else 2), output_size)
 
     @torch.no_grad()
     def initialise(self, name: str, generator: torch.Generator) -> None:
@@ -86,27 +98,3 @@ def most_probable(outputs: Tensor) -> Tensor:
     """One-hot [B, O] of the largest output; the first of several."""
     classes = torch.arange(outputs.shape[-1], device=outputs.device)
     return (outputs.argmax(-1, keepdim=True) == classes).to(outputs)
-
-
-def seq2seq(
-    input_size: int,
-    output_size: int,
-    activation: Activation,
-    attention: Callable[[int], Attention | None],
-    hidden_size: int,
-    depth: int,
-    forget_bias: float,
-    layer_norm: bool,
-    dropout: float,
-) -> Seq2Seq:
-    """Encoder and decoder of ``depth`` LSTM layers each, with the attention of the group ``attention``.
-
-    Raises ValueError for sizes below 1 and a dropout outside [0, 1).
-    """
-    require_sizes(hidden_size=hidden_size, depth=depth)
-
-    def layers(size: int) -> list[LSTMLayer]:
-        sizes = [size] + [hidden_size] * (depth - 1)
-        return [LSTMLayer(own, hidden_size, activation, forget_bias, layer_norm) for own in sizes]
-
-    return Seq2Seq(layers(input_size), layers(output_size), attention(hidden_size), output_size, dropout)

@@ -38,12 +38,13 @@ class ArmNorms:
 def collect_norms(plan: Plan) -> list[ArmNorms]:
     """The recorded norms of each task's control and of the arms with another model, in study order."""
     found = []
-    for task, arms in plan.cells.items():
-        for arm, cell in arms.items():
-            if arm == CONTROL or "model" in {change.partition("=")[0] for change in arm.split(",")}:
-                norms = _recorded(cell, plan.study.seeds)
+    for task, arms in plan.study.arms.items():
+        model = arms[0].overrides.get("model")
+        for arm in arms:
+            if arm.name == CONTROL or arm.overrides.get("model") != model:
+                norms = _recorded(plan.cells[task][arm.name], plan.study.seeds)
                 if norms:
-                    found.append(ArmNorms(task, arm, norms))
+                    found.append(ArmNorms(task, arm.name, norms))
     return found
 
 
@@ -83,7 +84,8 @@ def _recorded(cell: Cell, seeds: Sequence[int]) -> dict[str, NDArray[np.float64]
     histories = [
         read_history(cell.run_folder(seed)) for seed in seeds if (cell.run_folder(seed) / "history.csv").is_file()
     ]
-    names = [name for name in (histories[0][0] if histories and histories[0] else {}) if name.startswith(GRADIENT_NORM)]
+    columns = next((history[0] for history in histories if history), {})
+    names = [name for name in columns if name.startswith(GRADIENT_NORM)]
     epochs = max((len(history) for history in histories), default=0)
     return {
         name.removeprefix(GRADIENT_NORM): np.array(

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from notafluke.configuration import conf_folder, groups, options, read_yaml
+from notafluke.options import described_option
 from notafluke.plan import Plan
-from notafluke.report.components import described_option
 
 
 def show(*parts: RenderableType) -> None:
@@ -52,7 +52,7 @@ def component_table() -> RenderableType:
         table = simple_table("option", "description", "source")
         table.columns[0].min_width = 13
         for option in options(conf, group):
-            own = described_option(group, option)
+            own = described_option(conf, group, option)
             table.add_row(option, own.description, own.source)
         parts += [Text(group, style="bold"), table, Text()]
     return Group(*parts)

@@ -11,14 +11,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from notafluke import components
+from notafluke.components import build_component
 from notafluke.configuration import compose_run, conf_folder, options
-from notafluke.errors import told_in_one_line
+from notafluke.errors import UsageError, told_in_one_line
 from notafluke.files import write_atomic
 from notafluke.report.figures import RC, svg_bytes
 from notafluke.report.style import INK, NEUTRAL, VERDICT_STYLES
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 COLUMNS = 6
 UNDER, OVER = VERDICT_STYLES["worse"].colour, VERDICT_STYLES["equivalent"].colour
@@ -26,32 +24,31 @@ SYMMETRIC = ("mse", "mae", "huber", "smooth_l1", "smooth_l1_log")
 _REACH, _TOP = 3.0, 4.5
 
 
-def shipped_losses() -> dict[str, Loss]:
+def shipped_losses() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Every loss of ``conf/loss`` by its option, the symmetric ones first, as the configuration builds it."""
     names = [name for name in options(conf_folder(), "loss") if name != "of_output"]
     names.sort(key=lambda name: (SYMMETRIC.index(name) if name in SYMMETRIC else len(SYMMETRIC), name))
-    recipes = {name: components.build_recipe(compose_run(conf_folder(), {"loss": name}).config) for name in names}
-    return {name: recipe.loss for name, recipe in recipes.items() if recipe.loss is not None}
+    configs = {name: compose_run(conf_folder(), {"loss": name}).config for name in names}
+    return {name: build_component(config, "loss") for name, config in configs.items()}
 
 
-def loss_family(losses: Mapping[str, Loss]) -> Figure:
+def loss_family(losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Figure:
     """Return a figure with a panel for each loss as a function of ``d = prediction - target``, the square in grey."""
     rows = -(-len(losses) // COLUMNS)
     # Denser at the target, where a root is steep.
     over = _REACH * torch.linspace(0, 1, 41, dtype=torch.float64) ** 2
     under = -over.flip(0)
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(10, 0.9 + 1.55 * rows))
-        figure.text(0.045, 1 - 0.25 / (0.9 + 1.55 * rows), "Losses", size=11, weight="bold", color=INK, va="center")
+        height = 0.9 + 1.55 * rows
+        figure = Figure(figsize=(10, height))
+        figure.text(0.045, 1 - 0.25 / height, "Losses", size=11, weight="bold", color=INK, va="center")
         for x, text, colour in (
             (0.12, "under the target, d < 0", UNDER),
             (0.32, "over the target, d > 0", OVER),
             (0.52, "for comparison: mse, d²", NEUTRAL),
         ):
-            figure.text(x, 1 - 0.25 / (0.9 + 1.55 * rows), f"━ {text}", size=8.5, color=colour, va="center")
-        grid = figure.add_gridspec(
-            rows, COLUMNS, left=0.045, right=0.99, bottom=0.4 / (0.9 + 1.55 * rows), top=1 - 0.65 / (0.9 + 1.55 * rows)
-        )
+            figure.text(x, 1 - 0.25 / height, f"━ {text}", size=8.5, color=colour, va="center")
+        grid = figure.add_gridspec(rows, COLUMNS, left=0.045, right=0.99, bottom=0.4 / height, top=1 - 0.65 / height)
         grid.update(hspace=0.55, wspace=0.18)
         for number, (name, loss) in enumerate(losses.items()):
             axes = figure.add_subplot(grid[number // COLUMNS, number % COLUMNS])
@@ -75,6 +72,8 @@ def loss_family(losses: Mapping[str, Loss]) -> Figure:
 def main() -> None:
     """Draw the losses into the folder that the command line names."""
     with told_in_one_line(debug=False):
+        if len(sys.argv) != 2:
+            raise UsageError("name the folder: python -m notafluke.report.loss_family docs/figures")
         print(write_atomic(Path(sys.argv[1]) / "losses.svg", svg_bytes(loss_family(shipped_losses()))))
 
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from notafluke.claims import SCOPE, records
 from notafluke.files import write_atomic
+from notafluke.options import DescribedOption
 from notafluke.report.columns import COLUMNS
-from notafluke.report.components import DescribedOption
 from notafluke.report.numbers import MISSING, count, interval_text, mean_sd_text, number, p_text, typographic
 from notafluke.report.style import SECTIONS, VERDICT_STYLES
 from notafluke.study import BASELINE_PREFIX

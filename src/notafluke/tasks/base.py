@@ -15,6 +15,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+Kind = Literal["numbers", "classes"]
+TargetsAt = Literal["last", "every", "sequence"]
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -47,12 +50,12 @@ class Split:
 
     @property
     def numbers(self) -> Float32:
-        """The targets of a task that predicts numbers."""
-        return self.targets.astype(np.float32, copy=False)
+        """The targets of a task that predicts numbers. Raises TypeError where they are classes."""
+        return self.targets.astype(np.float32, casting="safe", copy=False)
 
     @property
     def classes(self) -> Int64:
-        """The targets of a task that predicts classes."""
+        """The targets of a task that predicts classes. Raises TypeError where they are numbers."""
         return self.targets.astype(np.int64, casting="safe", copy=False)
 
 
@@ -94,9 +97,9 @@ class Task(ABC):
     computed in float64; where any prediction they rest on is not finite, all of them are NaN.
     """
 
-    kind: ClassVar[Literal["numbers", "classes"]] = "numbers"
+    kind: ClassVar[Kind] = "numbers"
     """What is predicted: numbers, or one of `output_size` classes."""
-    targets_at: ClassVar[Literal["last", "every", "sequence"]] = "last"
+    targets_at: ClassVar[TargetsAt] = "last"
     """Where the targets are: at the last time step of a sample, at every one, or a sequence with steps of its own."""
     advance: ClassVar[int | None] = None
     """By how many time steps a sample follows the one before it, the first of a split the last of the split before;

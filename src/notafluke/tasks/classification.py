@@ -8,6 +8,7 @@ compared on equal terms; the sum itself is shown apart. All arithmetic is float6
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logsumexp
 
 from notafluke.tasks.base import Float32, Float64, Int64, Metric, all_finite
 
@@ -35,17 +36,15 @@ def class_metrics(log_probabilities: Float32, classes: Int64) -> dict[str, float
         return {metric.name: float("nan") for metric in CLASS_METRICS}
     logs = log_probabilities.reshape(-1, log_probabilities.shape[-1]).astype(np.float64)
     truth = classes.reshape(-1)
-    total = log_sum_exp(logs)
+    total = logsumexp(logs, axis=1)
     normalised = logs - total[:, None]
     p = np.exp(normalised)
     rows = np.arange(len(truth))
-    hit = np.zeros_like(p)
-    hit[rows, truth] = 1
     right = p.argmax(axis=1) == truth
     return {
         "log_loss": float(-normalised[rows, truth].mean()),
         "accuracy": float(right.mean()),
-        "brier": float(np.square(p - hit).sum(axis=1).mean()),
+        "brier": float(np.square(p - one_hot(truth, p.shape[1])).sum(axis=1).mean()),
         "calibration_error": calibration_error(p.max(axis=1), right.astype(np.float64)),
         "total_probability": float(np.exp(total).mean()),
     }
@@ -63,8 +62,6 @@ def calibration_error(confidence: Float64, right: Float64, bins: int = CALIBRATI
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def log_sum_exp(logs: Float64) -> Float64:
-    """Return log sum exp over the last axis, without overflow."""
-    largest = logs.max(axis=-1)
-    shifted: Float64 = largest + np.log(np.exp(logs - largest[..., None]).sum(axis=-1))
-    return shifted
+def one_hot(classes: Int64, size: int) -> Float32:
+    """Return float32 [..., size] with 1 at each class of [...]."""
+    return np.eye(size, dtype=np.float32)[classes]

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from notafluke.streams import generator
+import numpy as np
+
 from notafluke.tasks.base import (
     Baseline,
     Float32,
+    Kind,
     Metric,
     Split,
-    Task,
+    TargetsAt,
     TaskData,
     all_finite,
     require_shape,
     require_whole,
 )
-from notafluke.tasks.classification import CLASS_METRICS, class_metrics
-from notafluke.tasks.copy_memory import one_hot
+from notafluke.tasks.classification import CLASS_METRICS, class_metrics, one_hot
+from notafluke.tasks.generated import GeneratedTask
 
 
-class Reversal(Task):
+class Reversal(GeneratedTask):
     """Sequence reversal, one of the transduction tasks of Grefenstette, Hermann, Suleyman and Blunsom (2015).
 
     The source is `length` random symbols, one-hot [length, symbols], the target the same symbols backwards.
 
     Metrics: those of classes given the true symbols before, except that `accuracy` is that of free-running decoding,
-    in which the network goes on from its own symbols; `whole` is the share of sequences without any mistake then.
+    in which the network goes on from its own symbols; `exact_match` is the share of sequences without any mistake then.
     Baseline: guessing.
     """
 
-    kind: ClassVar[Literal["numbers", "classes"]] = "classes"
-    targets_at: ClassVar[Literal["last", "every", "sequence"]] = "sequence"
+    kind: ClassVar[Kind] = "classes"
+    targets_at: ClassVar[TargetsAt] = "sequence"
     primary_metric: ClassVar[str] = "log_loss"
-    metrics: ClassVar[tuple[Metric, ...]] = (*CLASS_METRICS, Metric("whole", "higher", "share"))
-    varies_with_seed: ClassVar[bool] = True
+    metrics: ClassVar[tuple[Metric, ...]] = (*CLASS_METRICS, Metric("exact_match", "higher", "share"))
 
     def __init__(
         self,
@@ -47,11 +48,9 @@ class Reversal(Task):
         test_size: int = 1000,
     ) -> None:
         """Store the options: symbols of a sequence, size of the alphabet, and the sizes of the splits."""
+        super().__init__(train_size=train_size, validation_size=validation_size, test_size=test_size)
         self.length = length
         self.symbols = symbols
-        self.train_size = train_size
-        self.validation_size = validation_size
-        self.test_size = test_size
 
     @property
     def input_size(self) -> int:
@@ -63,42 +62,19 @@ class Reversal(Task):
         """One class a symbol."""
         return self.symbols
 
-    def declaration(self) -> dict[str, str]:
-        """Say that the data are generated (the code, the options and numpy's version are in the key anyway)."""
-        return {"generated": "numpy PCG64"}
-
     def check(self) -> None:
         """Raise UsageError when an option is not a whole number, or too small."""
-        for name in ("length", "train_size", "validation_size", "test_size"):
-            require_whole(name, getattr(self, name), 1)
+        require_whole("length", self.length, 1)
         require_whole("symbols", self.symbols, 2)
+        super().check()
 
-    def load(self, seed: int, replica: int) -> TaskData:
-        """Generate the three splits, each from its own stream (seed, replica, "data", split)."""
-        self.check()
-        sizes = {"train": self.train_size, "validation": self.validation_size, "test": self.test_size}
-        return TaskData(**{name: self._sequences(seed, replica, name, size) for name, size in sizes.items()})
-
-    def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
-        """Return all metrics on the validation split."""
-        return self._scores(predictions, data.validation)
-
-    def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
-        """Return all metrics on the test split."""
-        return self._scores(predictions, data.test)
-
-    def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
-        """Return the expected scores of guessing."""
-        return (
-            Baseline("guessing", "log_loss", math.log(self.symbols), trivial=True),
-            Baseline("guessing", "accuracy", 1 / self.symbols, trivial=False),
-        )
-
-    def _sequences(self, seed: int, replica: int, name: str, size: int) -> Split:
-        symbols = generator(seed, replica, "data", name).integers(0, self.symbols, (size, self.length))
+    def generate(self, rng: np.random.Generator, size: int) -> Split:
+        """Draw `size` sequences: inputs [size, length, symbols], classes [size, length]."""
+        symbols = rng.integers(0, self.symbols, (size, self.length))
         return Split(one_hot(symbols, self.symbols), symbols[:, ::-1].copy())
 
-    def _scores(self, predictions: Float32, split: Split) -> dict[str, float]:
+    def scores(self, predictions: Float32, split: Split) -> dict[str, float]:
+        """Return all metrics of log probabilities [samples, 2, length, symbols]: given the truth, running freely."""
         classes = split.classes
         require_shape(predictions, (len(classes), 2, self.length, self.symbols))
         if not all_finite(predictions):
@@ -107,5 +83,12 @@ class Reversal(Task):
         right = free_running.argmax(axis=-1) == classes
         return class_metrics(given_the_truth, classes) | {
             "accuracy": float(right.mean()),
-            "whole": float(right.all(axis=1).mean()),
+            "exact_match": float(right.all(axis=1).mean()),
         }
+
+    def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
+        """Return the expected scores of guessing."""
+        return (
+            Baseline("guessing", "log_loss", math.log(self.symbols), trivial=True),
+            Baseline("guessing", "accuracy", 1 / self.symbols, trivial=False),
+        )

@@ -45,6 +45,23 @@ def seed_losses(
     return (samples * weights).flatten(1).sum(1)
 
 
+def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A model whose constructor draws from torch's generator at a seed; the generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def refuse_random_buffers(build: Callable[[], nn.Module]) -> None:
+    """Raise ComponentError, naming it, for a buffer that the constructor draws: it would be the same for all seeds."""
+    first, second = (dict(build_seeded(build, seed).named_buffers()) for seed in (0, 1))
+    for name, buffer in first.items():
+        if not torch.equal(buffer, second[name]):
+            raise ComponentError(
+                "model", f"draws its buffer {name}: make it a parameter, drawn for each seed, or constant"
+            )
+
+
 def refuse_unbatchable(model: nn.Module) -> None:
     """Raise ComponentError if the model holds a module that cannot be batched over seeds, by its name."""
     for name, module in model.named_modules():
@@ -55,8 +72,12 @@ def refuse_unbatchable(model: nn.Module) -> None:
 
 
 def key_names(model: nn.Module) -> list[str]:
-    """Names of the buffers called ``key``: the engine sets each before a step, to draw random numbers from."""
-    return [name for name, _ in model.named_buffers() if name.rpartition(".")[2] == "key"]
+    """Names of the integer buffers called ``key``: the engine sets each before a step, to draw random numbers from."""
+    return [
+        name
+        for name, buffer in model.named_buffers()
+        if name.rpartition(".")[2] == "key" and buffer.dtype == torch.int64
+    ]
 
 
 def initial_parameters(build: Callable[[], nn.Module], seed: int, replica: int) -> dict[str, Tensor]:

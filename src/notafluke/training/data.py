@@ -23,7 +23,8 @@ class SeedData:
     def __init__(self, task: Task, seeds: Sequence[int], replica: int, device: torch.device) -> None:
         wanted = seeds if task.varies_with_seed else seeds[:1]
         self.task = task
-        self.per_seed = [task.load(seed, replica) for seed in wanted]
+        loaded = {seed: task.load(seed, replica) for seed in dict.fromkeys(wanted)}
+        self.per_seed = [loaded[seed] for seed in wanted]
         self.width = len(seeds)
         self.inputs = {name: self._stack(name, "inputs", device) for name in SPLITS}
         self.targets = {name: self._stack(name, "targets", device) for name in SPLITS}
@@ -43,7 +44,7 @@ class SeedData:
         return self.inputs[split].shape[1]
 
     @property
-    def piece(self) -> int:
+    def truncation(self) -> int:
         """How many samples of a series bring as many new time steps as a sample has."""
         return max(1, self.inputs["train"].shape[2] // (self.task.advance or 1))
 

@@ -13,71 +13,68 @@ from torch.func import vmap
 from notafluke.errors import ComponentError, UsageError
 from notafluke.nn.cells import Activation
 from notafluke.tasks.base import Task
-from notafluke.training.batching import call_seeds, initial_parameters, key_names, refuse_unbatchable
+from notafluke.training.batching import (
+    build_seeded,
+    initial_parameters,
+    key_names,
+    refuse_random_buffers,
+    refuse_unbatchable,
+)
 from notafluke.training.data import SeedData, previous
-from notafluke.training.optimizers import last_rate
+from notafluke.training.determinism import pin_torch
+from notafluke.training.forward import series_outputs, window_outputs
 from notafluke.training.recipe import Recipe
 from notafluke.training.samples import Batch
 
 SAMPLES = 2
 # One seed, twice in the block: that another one starts badly is a result, and none of the component's faults.
 SEED = 0
+IN_BLOCK = "fails for a block of two seeds: "
 
 
 def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
-    """Try model, output, loss, gradient rule and optimizer on two samples, alone and as a block of two seeds.
+    """Try all components on two samples, the model alone and as a block of two seeds, by the engine's own code.
 
     Raises ComponentError for what has the wrong shape, is not finite at the start, does not take what it is given or
-    cannot be batched over seeds, and where components and task do not fit together.
+    cannot be batched over seeds, and where components and task do not fit together. Uses one thread from then on.
     """
-    _require_time(recipe, task)
+    pin_torch()
     if recipe.output.kind != task.kind:
         fitting = "output=linear" if task.kind == "numbers" else "output=softmax_cce"
         raise ComponentError("output", f"is for {recipe.output.kind}, but the task predicts {task.kind}: try {fitting}")
+    data = SeedData(task, [SEED, SEED], 0, torch.device("cpu"))
+    _require_time(recipe, data)
     _try_activation(activation)
 
     def build() -> nn.Module:
         return recipe.build_model(task.input_size, task.output_size)
 
     with blamed("model"):
-        model = build()
+        model = build_seeded(build, SEED)
         start = initial_parameters(build, SEED, 0)
-    refuse_unbatchable(model)
-    _require_signature(model, recipe, task)
-    data = SeedData(task, [SEED], 0, torch.device("cpu"))
-    positions = torch.arange(min(SAMPLES, data.samples("train")))
-    batch = Batch(positions[None, :, None], torch.full((len(positions), 1), 1 / len(positions)))
-    inputs, targets = data.windows("train", batch), data.truth("train", batch)[:, :, 0]
-    more = (previous(targets),) if task.targets_at == "sequence" else ()
-    with blamed("model"):
         model.load_state_dict(start, strict=False)
-        outputs = model.eval()(inputs[0], *(own[0] for own in more))
-        _require_shape("model", outputs, targets.shape[1:], every_step=task.targets_at == "last")
-        _require_finite("model", "output", outputs)
+    refuse_unbatchable(model)
+    refuse_random_buffers(build)
+    _require_signature(model, recipe, task)
+    _try_alone(model, recipe, data)
     if recipe.state.carried:
-        _require_exact_state(model, data, positions)
-
-    stacked = {name: torch.stack([value, value]).requires_grad_() for name, value in start.items()}
-    tensors = stacked | {name: torch.arange(2) for name in key_names(model)}
-    with blamed("model", "fails for a block of two seeds: "):
-        both = call_seeds(model.train(), tensors, *(own.expand(2, *own.shape[1:]) for own in (inputs, *more)))
-    if both.dim() > targets.dim():
-        both = both[:, :, -1]
-    both_targets = targets.expand_as(both)
-    loss = "output" if recipe.loss is None else "loss"
-    with blamed("output", "fails for a block of two seeds: "):
-        predictions = vmap(recipe.output.predictions)(both.detach())
-        _require_shape("output", predictions, both.shape)
-        _require_finite("output", "prediction", predictions)
-    with blamed(loss, "fails for a block of two seeds: "):
-        elements = vmap(recipe.objective)(both, both_targets)
-        _require_shape(loss, elements, both.shape[:-1] if recipe.loss is None else both.shape)
-        _require_finite(loss, "loss", elements)
+        _require_exact_state(model, data)
+    batch = _two_samples(recipe, data)
+    targets = data.truth("train", batch)
+    parameters = {name: torch.stack([value, value]).requires_grad_() for name, value in start.items()}
+    outputs = _try_block(model, recipe, data, batch, parameters)
+    _require_shape("model", outputs, targets.shape)
+    group = "output" if recipe.loss is None else "loss"
+    with blamed("output", IN_BLOCK):
+        vmap(recipe.output.predictions)(outputs)
+    with blamed(group, IN_BLOCK):
+        losses = vmap(recipe.objective)(outputs, targets)
     with blamed("model"):
-        found = torch.autograd.grad(elements.sum(), list(stacked.values()), allow_unused=True, materialize_grads=True)
-        for name, gradient in zip(stacked, found, strict=True):
+        own = list(parameters.values())
+        found = torch.autograd.grad(losses.sum(), own, allow_unused=True, materialize_grads=True)
+        for name, gradient in zip(parameters, found, strict=True):
             _require_finite("model", f"gradient of {name}", gradient)
-    _try_gradient_rule(recipe, dict(zip(stacked, found, strict=True)))
+    _try_gradient_rule(recipe, dict(zip(parameters, found, strict=True)))
     _try_optimizer(recipe)
 
 
@@ -94,11 +91,20 @@ def blamed(group: str, but: str = "") -> Iterator[None]:
         raise ComponentError(group, f"{but}{kind}{reason}") from error
 
 
-def _require_time(recipe: Recipe, task: Task) -> None:
+def _require_time(recipe: Recipe, data: SeedData) -> None:
+    task, steps = data.task, data.inputs["train"].shape[2]
     if task.advance is None and recipe.state.carried:
         raise ComponentError("state", "needs a task whose samples follow each other in time; choose state=reset")
     if task.advance is None and recipe.online:
         raise UsageError("online=true: needs a task whose samples follow each other in time; choose online=false")
+    if task.advance is not None and not 1 <= task.advance <= steps:
+        raise ComponentError("task", f"advance={task.advance}: samples of {steps} steps cannot follow each other so")
+    if task.targets_at == "every" and task.advance not in (None, steps):
+        raise ComponentError(
+            "task", f"advance={task.advance}: with a target at every step it must be all {steps} steps"
+        )
+    if task.targets_at == "sequence" and task.kind != "classes":
+        raise ComponentError("task", "sequences of their own are written in classes: set kind = 'classes'")
 
 
 def _try_activation(activation: Activation) -> None:
@@ -122,17 +128,79 @@ def _require_signature(model: nn.Module, recipe: Recipe, task: Task) -> None:
         raise ComponentError("model", "cannot carry its state: it has no initial_state(inputs) and forward(..., state)")
 
 
-def _require_exact_state(model: nn.Module, data: SeedData, positions: Tensor) -> None:
+def _two_samples(recipe: Recipe, data: SeedData) -> Batch:
+    """The first batch that the state rule makes of two samples."""
+    samples = min(SAMPLES, data.samples("train"))
+    with blamed("state"):
+        return next(
+            iter(recipe.state.training_batches(samples, samples, samples, True, lambda: torch.arange(samples)[None]))
+        )
+
+
+def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
+    """Model, output and loss without batching over seeds: what is wrong here is wrong with the component itself."""
+    task = data.task
+    positions = torch.arange(min(SAMPLES, data.samples("train")))
+    windows = Batch(positions[None, :, None], torch.ones(len(positions), 1))
+    inputs, targets = data.windows("train", windows)[0], data.truth("train", windows)[0][:, 0]
+    more = (previous(targets),) if task.targets_at == "sequence" else ()
+    with blamed("model"), torch.no_grad():
+        outputs = model.eval()(inputs, *more)
+        _require_shape("model", outputs, targets.shape, every_step=task.targets_at == "last")
+        _require_finite("model", "output", outputs)
+        if not torch.equal(outputs, model(inputs, *more)):
+            raise ComponentError(
+                "model", "gives other outputs for the same inputs: draw random numbers by a buffer 'key'"
+            )
+        _require_samples_apart("model", outputs, model(*(torch.cat([own, own[:1]]) for own in (inputs, *more))))
+        if task.targets_at == "sequence":
+            free = model(inputs, *more, free_running=True)
+            _require_shape("model", free, targets.shape)
+            _require_finite("model", "output of free running", free)
+    outputs = outputs[:, -1] if outputs.dim() > targets.dim() else outputs
+    with blamed("output"):
+        predictions = recipe.output.predictions(outputs)
+        _require_shape("output", predictions, outputs.shape)
+        _require_finite("output", "prediction", predictions)
+    group = "output" if recipe.loss is None else "loss"
+    with blamed(group):
+        losses = recipe.objective(outputs, targets)
+        _require_shape(group, losses, outputs.shape[:-1] if recipe.loss is None else outputs.shape)
+        _require_finite(group, "loss", losses)
+        longer = recipe.objective(*(torch.cat([own, own[:1]]) for own in (outputs, targets)))
+        _require_samples_apart(group, losses, longer)
+
+
+def _require_samples_apart(group: str, values: Tensor, longer: Tensor) -> None:
+    """Raise ComponentError where a sample's values depend on the batch it is in: padding rows would count."""
+    if not torch.allclose(values, longer[: len(values)], rtol=1e-3, atol=1e-5):
+        raise ComponentError(group, "mixes the samples of a batch: each must be treated for itself")
+
+
+def _try_block(model: nn.Module, recipe: Recipe, data: SeedData, batch: Batch, parameters: dict[str, Tensor]) -> Tensor:
+    """Outputs of a block of two seeds in training, and whatever else the engine asks of it."""
+    tensors = parameters | {name: torch.arange(2) for name in key_names(model)}
+    with blamed("model", IN_BLOCK):
+        if recipe.state.carried:
+            _, state = series_outputs(model.train(), tensors, data, "train", batch, None)
+            return series_outputs(model, tensors, data, "train", batch, state)[0]
+        if data.task.targets_at == "sequence":
+            window_outputs(model.eval(), tensors, data, "train", batch, free_running=True)
+        return window_outputs(model.train(), tensors, data, "train", batch)
+
+
+def _require_exact_state(model: nn.Module, data: SeedData) -> None:
     """A series in one piece and the same in two must give the same outputs."""
 
-    def series(samples: Tensor) -> Tensor:
-        return data.series("train", Batch(samples[None, None], torch.ones(1, len(samples))))[0]
+    def series(*positions: int) -> Tensor:
+        return data.series("train", Batch(torch.tensor(positions)[None, None], torch.ones(1, len(positions))))[0]
 
+    both = range(min(SAMPLES, data.samples("train")))
     with blamed("model", "cannot carry its state: "), torch.no_grad():
-        whole, _ = model(series(positions), model.initial_state(series(positions)))  # type: ignore[operator]
-        state, parts = model.initial_state(series(positions[:1])), []  # type: ignore[operator]
-        for position in positions:
-            outputs, state = model(series(position[None]), state)
+        whole, _ = model(series(*both), model.initial_state(series(*both)))  # type: ignore[operator]
+        state, parts = model.initial_state(series(0)), []  # type: ignore[operator]
+        for position in both:
+            outputs, state = model(series(position), state)
             parts.append(outputs)
     if not torch.allclose(whole, torch.cat(parts, dim=1), rtol=1e-4, atol=1e-5):
         raise ComponentError("model", "carries its state wrongly: a series cut in two gives other outputs than uncut")
@@ -149,13 +217,26 @@ def _try_gradient_rule(recipe: Recipe, gradients: dict[str, Tensor]) -> None:
 
 
 def _try_optimizer(recipe: Recipe) -> None:
+    """Two steps of two stacked parameters, which must move as each alone."""
+
+    def stepped(start: Tensor, gradient: Tensor) -> tuple[Tensor, float]:
+        parameter = nn.Parameter(start.clone())
+        scheduler = recipe.optimizer([parameter], 2)
+        for _ in range(2):
+            parameter.grad = gradient.clone()
+            scheduler.optimizer.step()
+            scheduler.step()
+        return parameter.detach(), float(scheduler.get_last_lr()[0])
+
+    starts = torch.tensor([[[1.0, -2.0], [0.5, 1.0]], [[-1.0, 0.3], [2.0, 1.0]]])
+    gradients = torch.tensor([[[0.1, -0.3], [1.0, 0.2]], [[20.0, 5.0], [-7.0, 1.0]]])
     with blamed("optimizer"):
-        parameter = nn.Parameter(torch.zeros(1))
-        scheduler = recipe.optimizer([parameter], 1)
-        parameter.grad = torch.ones(1)
-        rate = last_rate(scheduler)
-        _require_finite("optimizer", "step", parameter.detach())
-    if recipe.online and rate == 0:
+        together, last_rate = stepped(starts, gradients)
+        _require_finite("optimizer", "step", together)
+        for start, gradient, own in zip(starts, gradients, together, strict=True):
+            if not torch.allclose(stepped(start, gradient)[0], own, rtol=1e-5, atol=1e-7):
+                raise ComponentError("optimizer", "couples the seeds of a block: it must work element by element")
+    if recipe.online and last_rate == 0:
         raise ComponentError("optimizer", "its schedule ends at 0, but with online=true learning goes on: use constant")
 
 

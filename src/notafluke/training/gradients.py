@@ -7,7 +7,7 @@ by every rule: it makes the weights non-finite, and the engine records the seed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -15,21 +15,28 @@ from torch import Tensor
 Gradients = Mapping[str, Tensor]
 
 
-def global_norm(gradients: Gradients) -> Tensor:
-    """Euclidean norm (scalar) over all parameters of one model.
+def relative_to_largest(gradients: Gradients) -> tuple[Tensor, dict[str, Tensor]]:
+    """The size of the largest entry (scalar; 1 where all are 0) and the gradients relative to it.
 
-    Relative to the largest entry, because the squares of float32 numbers overflow at 1e19 and vanish at 1e-23.
+    Squares of float32 numbers overflow at 1e19 and vanish at 1e-23; those of the relative ones do neither.
     """
     largest = torch.stack([gradient.abs().amax() for gradient in gradients.values()]).amax()
-    unit = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return largest * torch.stack([(gradient / unit).square().sum() for gradient in gradients.values()]).sum().sqrt()
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return largest, {name: gradient / largest for name, gradient in gradients.items()}
 
 
-def scaled(gradients: Gradients, wanted: Tensor, norm: Tensor) -> dict[str, Tensor]:
-    """All gradients brought from their norm to the wanted one; unchanged where the norm is 0 or not finite."""
-    usable = (norm > 0) & norm.isfinite()
-    factor = torch.where(usable, wanted / norm, torch.ones_like(norm))
-    return {name: gradient * factor for name, gradient in gradients.items()}
+def euclidean_norm(gradients: Gradients) -> Tensor:
+    """Euclidean norm (scalar) over all parameters of one model."""
+    return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum().sqrt()
+
+
+def ignores_size(rule: Callable[[Gradients], Gradients]) -> bool:
+    """Whether twice the gradient comes out the same, as with scale_norm: the rule sets the size itself."""
+    small = {"weight": torch.tensor([3.0, -4.0]), "bias": torch.tensor([0.5])}
+    once, twice = rule(small), rule({name: 2 * gradient for name, gradient in small.items()})
+    # Clipping does so too above its limit: far below it, it does not.
+    tiny = rule({name: 1e-6 * gradient for name, gradient in small.items()})
+    return all(torch.allclose(once[name], twice[name]) and torch.allclose(once[name], tiny[name]) for name in small)
 
 
 def require_positive(name: str, value: float) -> None:
@@ -49,8 +56,10 @@ def clip_norm(gradients: Gradients, max_norm: float) -> Gradients:
     Raises ValueError unless ``max_norm`` is positive.
     """
     require_positive("max_norm", max_norm)
-    norm = global_norm(gradients)
-    return scaled(gradients, norm.clamp(max=max_norm), norm)
+    largest, relative = relative_to_largest(gradients)
+    norm = largest * euclidean_norm(relative)
+    factor = torch.where(norm.isfinite(), (max_norm / norm).clamp(max=1), torch.ones_like(norm))
+    return {name: gradient * factor for name, gradient in gradients.items()}
 
 
 def clip_value(gradients: Gradients, max_value: float) -> Gradients:
@@ -74,5 +83,10 @@ def scale_norm(gradients: Gradients, coefficient: float) -> Gradients:
     positive.
     """
     require_positive("coefficient", coefficient)
-    norm = global_norm(gradients)
-    return scaled(gradients, torch.full_like(norm, coefficient), norm)
+    _, relative = relative_to_largest(gradients)
+    norm = euclidean_norm(relative)
+    usable = (norm > 0) & norm.isfinite()
+    return {
+        name: torch.where(usable, relative[name] * (coefficient / norm), gradient)
+        for name, gradient in gradients.items()
+    }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 Schedule = Literal["constant", "linear", "cosine"]
 Parameters = Iterable[torch.nn.Parameter]
@@ -76,10 +76,3 @@ def ignores_scale(optimizer: Callable[[list[torch.nn.Parameter], int], LambdaLR]
             scheduler.optimizer.step()
         moved.append(parameter.detach())
     return torch.allclose(moved[0], moved[1], rtol=0.01, atol=0.0)
-
-
-def last_rate(scheduler: LRScheduler) -> float:
-    """The learning rate at the end of the training that a scheduler of one step was made for."""
-    scheduler.optimizer.step()
-    scheduler.step()
-    return float(scheduler.get_last_lr()[0])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from notafluke.tasks.base import Kind
 from notafluke.training.gradients import Gradients
 from notafluke.training.samples import Batch
 
@@ -19,7 +20,7 @@ class Output(Protocol):
     """What the network's numbers [..., O] mean."""
 
     @property
-    def kind(self) -> Literal["numbers", "classes"]:
+    def kind(self) -> Kind:
         """Which tasks it is for."""
 
     def own_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -31,6 +32,9 @@ class Output(Protocol):
     def predictions(self, outputs: Tensor) -> Tensor:
         """What the task's metrics see, [..., O]."""
 
+    def caution(self, classes: int) -> str:
+        """What should be known about it for so many classes; empty where there is nothing."""
+
 
 class StateRule(Protocol):
     """What happens to the state between samples."""
@@ -39,15 +43,25 @@ class StateRule(Protocol):
     def carried(self) -> bool:
         """Whether a sample starts from the state that the one before it left."""
 
-    def batches(self, order: Tensor, batch_size: int, piece: int, online: bool) -> Iterator[Batch]:
-        """The batches of one pass over samples in the ``order`` [S, N]; ``piece`` is a window's worth of samples."""
+    def training_batches(
+        self, samples: int, batch_size: int, truncation: int, online: bool, shuffled: Callable[[], Tensor]
+    ) -> Iterator[Batch]:
+        """The batches of one pass that learns.
+
+        ``truncation`` is a window's worth of samples; ``shuffled()`` draws each seed's own order [S, samples]. Online
+        the samples come in the order of time.
+        """
+
+    def evaluation_batches(self, samples: int) -> Iterator[Batch]:
+        """The batches of one pass that only predicts, in the order of time."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Components with their options bound.
 
-    ``build_model(input_size, output_size)`` gives an ordinary model of [B, T, F] to [B, T, O] or [B, O];
+    ``build_model(input_size, output_size)`` gives an ordinary model of [B, T, F] to [B, T, O] or [B, O]; see
+    ``notafluke.training.forward`` for those that carry a state or give a sequence of their own;
     ``loss(prediction, target)`` one loss per element, None for the loss that belongs to the output; ``gradient_rule``
     maps the gradients of one model by name; ``optimizer(parameters, steps)`` gives the optimizer within its schedule.
     ``online``: predict a batch in the order of time, then learn from it, also in the validation and test split.

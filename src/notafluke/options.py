@@ -1,12 +1,12 @@
-"""What the options of a study are: description and source of each, and which are this project's reconstructions."""
+"""What the options of ``conf/`` say of themselves: description and source, and which are reconstructions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from notafluke.configuration import conf_folder, documentation_keys, read_yaml
-from notafluke.plan import Plan
+from notafluke.configuration import documentation_keys, read_yaml
 
 RECONSTRUCTION = "(reconstruction)"
 
@@ -26,16 +26,11 @@ class DescribedOption:
         return f"{self.group}={self.option}"
 
 
-def described_option(group: str, option: str) -> DescribedOption:
-    """Read what an option file says of itself."""
-    content = read_yaml(conf_folder() / group / f"{option}.yaml")
+def described_option(conf: Path, group: str, option: str) -> DescribedOption:
+    """Read what an option file says of itself. Raises UsageError for a file that is not YAML."""
+    content = read_yaml(conf / group / f"{option}.yaml")
     description, source = (str(content.get(key, "")).strip() for key in documentation_keys(group))
     return DescribedOption(group, option, description, source)
-
-
-def options_in_use(plan: Plan) -> list[DescribedOption]:
-    """Every option that an arm of the study uses, by group."""
-    return [described_option(group, option) for group, options in plan.choices.items() for option in options]
 
 
 def reconstruction_note(options: Sequence[DescribedOption]) -> list[str]:
