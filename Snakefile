@@ -24,3 +24,5 @@ rule all:
         PLAN.metrics_files(),
         rules.decide.output,
         rules.synchronise_tracking.output,
+    message:
+        "all runs are recorded, the claims are decided"

@@ -113,19 +113,24 @@ def show(study: StudyName, overrides: StudyOverrides = "") -> None:
     print_page(verdict_page(_plan(study, overrides)))
 
 
-@app.command("list", epilog="Example: notafluke list components")
-def list_(what: Annotated[str, typer.Argument(help="components or studies")] = "components") -> None:
+@app.command("list", epilog="Example: notafluke list components activation")
+def list_(
+    what: Annotated[str, typer.Argument(help="components or studies")] = "components",
+    group: Annotated[str, typer.Argument(help="One group of components, such as activation.")] = "",
+) -> None:
     """List components or studies.
 
     Each option with its description and source.
     """
     from notafluke.report.listing import component_table, show, study_table
 
-    tables = {"components": component_table, "studies": study_table}
+    tables = {"components": lambda: component_table(group), "studies": study_table}
     if what not in tables:
         from notafluke.errors import did_you_mean
 
         raise UsageError(f"cannot list {what!r}{did_you_mean(what, tables)}")
+    if group and what != "components":
+        raise UsageError(f"cannot list {what} {group}: only components have groups")
     show(tables[what]())
 
 

@@ -42,9 +42,9 @@ class Module:
 def code_digest(objects: Sequence[str]) -> str:
     """sha256 over all definitions reached from dotted paths such as ``notafluke.nn.activations.iris``.
 
-    Modules count as first-party when they share their top-level package with one of the objects or are notafluke's
-    own, and are not installed packages: an object of those counts by its name and the package's version. Raises
-    LookupError for an object that no source file defines.
+    Modules count as first-party when they share their top-level package with one of the objects, are notafluke's own,
+    or lie in the working folder, and are not installed packages: an object of those counts by its name and the
+    package's version. Raises LookupError for an object that no source file defines.
     """
     own = [path for path in objects if not _is_installed(path)]
     installed = sorted(f"{path} {_installed_version(path)}" for path in objects if _is_installed(path))
@@ -65,7 +65,7 @@ def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[as
     seen = set()
     while waiting:
         module_name, name = waiting.pop()
-        if module_name.partition(".")[0] not in first_party or (module_name, name) in seen:
+        if (module_name, name) in seen or not _is_first_party(module_name, first_party):
             continue
         seen.add((module_name, name))
         nodes, mentions = _definition(module_name, name)
@@ -95,6 +95,19 @@ def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple
 def _definition_digest(module_name: str, name: str) -> str:
     """sha256 of the syntax trees that define a name."""
     return _digest(_definition(module_name, name)[0])
+
+
+def _is_first_party(module_name: str, packages: set[str]) -> bool:
+    """Whether a module is of one of the packages, or of the working folder and not installed there."""
+    package = module_name.partition(".")[0]
+    if package in packages:
+        return True
+    source = find_source(package)
+    return (
+        source is not None
+        and Path.cwd() in source.parents
+        and not any(folder in source.parents for folder in _INSTALLED)
+    )
 
 
 def _is_installed(path: str) -> bool:

@@ -135,7 +135,7 @@ def _import(group: str, target: str) -> Callable[..., Any]:
         raise ComponentError(group, f"cannot import {target!r}: write a dotted path, package.module.function")
     try:
         module = importlib.import_module(path)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (path == missing or path.startswith(f"{missing}.")):
             tried = f"found no module {missing!r} in {folder} nor among the installed packages"
@@ -143,7 +143,7 @@ def _import(group: str, target: str) -> Callable[..., Any]:
             tried = f"importing {path} raised {type(error).__name__}: {' '.join(str(error).split())}"
         raise ComponentError(group, f"cannot import {target}: {tried}") from error
     if not hasattr(module, name):
-        public = [own for own, value in vars(module).items() if callable(value) and not own.startswith("_")]
+        public = [own for own, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
         place = getattr(module, "__file__", None) or path
         raise ComponentError(group, f"cannot import {target}: {place} has no {name!r}{did_you_mean(name, public)}")
     found = getattr(module, name)
@@ -153,8 +153,10 @@ def _import(group: str, target: str) -> Callable[..., Any]:
 
 
 def _described(run: RunConfig, group: str) -> str:
-    """A component for a message: its name, option file and target; a model goes with its activation."""
-    parts = [group, "activation"] if group == "model" else [group]
+    """A component for a message: its name, option file and target; a model goes with its activation and attention."""
+    parts = [group]
+    if group == "model":
+        parts += ["activation", *(["attention"] if run.choices["attention"] != "none" else [])]
     return " with ".join(_one_described(run, part) for part in parts)
 
 

@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +33,7 @@ CONFIG_NAME = "config"
 NOT_PART_OF_A_RUN = ("execution", "seed", "hydra")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
+_SEVERAL = "(several: a study, or python -m notafluke.train -m)"
 PYTHON_BOOLEANS = {"True": "true", "False": "false"}
 """Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
 MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size": 1, "execution.block_size": 1}
@@ -70,10 +71,28 @@ def options(conf: Path, group: str) -> list[str]:
     return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
+class UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, which refuses a key that stands in a mapping twice: the first value would get lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See SafeLoader."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key!r} stands there twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as a mapping. Raises UsageError, with the line, where it is not one."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeyLoader)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.MarkedYAMLError as error:
@@ -142,15 +161,17 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     for group, option in chosen.items():
         if option not in (valid := options(conf, group)):
             if "," in option:
-                raise UsageError(
-                    f"{group}={option} is a sweep, but one option is needed here (several: -m, or a study)"
-                )
+                raise UsageError(f"{group}={option} is a sweep, but one option is needed here {_SEVERAL}")
             raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
     with hydra_at(conf):
         task = {group: option for group, option in chosen.items() if group == "task"}
         default_choices = _compose(conf, task).choices | {"task": _compose(conf, {}).choices["task"]}
         composed = _compose(conf, chosen)
     unchanged, choices = composed.resolved, composed.choices
+    for group, option in choices.items():
+        if not isinstance(unchanged[group], dict):
+            kind = type(unchanged[group]).__name__
+            raise UsageError(f"conf/{group}/{option}.yaml: expected a mapping of keys to values, found {kind}")
     config = composed.with_values(
         {key: _typed(key, value, unchanged, known_groups) for key, value in overrides.items() if key not in chosen}
     )
@@ -256,14 +277,18 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
     leaves = flatten(config)
     settable = [leaf for leaf in leaves if not _is_internal(leaf)]
     if key not in settable:
-        section = [leaf for leaf in settable if leaf.startswith(key.partition(".")[0] + ".")]
+        group = key.partition(".")[0]
+        # The function itself can be named, but it is nothing that one means by another key.
+        section = [leaf for leaf in settable if leaf.startswith(f"{group}.") and not leaf.endswith("._target_")]
         top = [*known_groups, *(leaf for leaf in settable if "." not in leaf)]
         if section and "." in key:
             raise UsageError(f"unknown key {key}{did_you_mean(key, section)}")
+        if group in known_groups:
+            raise UsageError(f"unknown key {key}: this {group} has no options")
         raise UsageError(f"unknown key {key}{did_you_mean(key.partition('.')[0], top)}")
     override = parse_override(f"{key}={text}")
     if override.is_sweep_override():
-        raise UsageError(f"{key}={text} is a sweep, but one value is needed here (several: -m, or a study)")
+        raise UsageError(f"{key}={text} is a sweep, but one value is needed here {_SEVERAL}")
     value, default = override.value(), leaves[key]
     if default is None:
         return text
@@ -273,11 +298,11 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
         value = value if isinstance(value, str) else text.strip()
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
     if type(value) is not type(default) and not (isinstance(default, str) and isinstance(value, str)):
-        raise UsageError(f"{key}={text}: expected {kinds[type(default)]}, like the default {default}")
+        raise UsageError(f"{key}={text}: expected {kinds[type(default)]}, like the default {override_text(default)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{key}={text}: expected a finite number")
     if isinstance(value, list) and not all(isinstance(item, int | float) for item in value) and default:
-        raise UsageError(f"{key}={text}: expected a list of numbers, like the default {default}")
+        raise UsageError(f"{key}={text}: expected a list of numbers, like the default {override_text(default)}")
     return override_text(value)
 
 

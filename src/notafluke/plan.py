@@ -26,7 +26,7 @@ from notafluke.configuration import (
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.files import write_atomic
 from notafluke.options import DescribedOption, described_option
-from notafluke.study import BASELINE_PREFIX, CONTROL, Claim, Study, cells_per_job, load_study
+from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study, cells_per_job, load_study
 from notafluke.tasks.base import Task
 
 CACHE = Path(".snakemake") / "notafluke"
@@ -203,7 +203,7 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     conf = conf_folder()
     study, warnings = load_study(conf, name, overrides)
     planned = {
-        task: {arm.name: _plan_arm(compose_run(conf, arm.overrides)) for arm in arms}
+        task: {arm.name: _plan_arm(conf, f"study {name}, {task}, {arm.name}", arm) for arm in arms}
         for task, arms in study.arms.items()
     }
     for task, arms in planned.items():
@@ -226,9 +226,13 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     )
 
 
-def _plan_arm(run: RunConfig) -> _PlannedArm:
-    """Check one arm and find its cell. Raises UsageError."""
-    cautions = components.check(run)
+def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
+    """Check one arm and find its cell. Raises UsageError that says where."""
+    run = compose_run(conf, arm.overrides)
+    try:
+        cautions = components.check(run)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
     files = {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
     if Path(data := str(run.config["task"].get("source"))).is_file():
         files.add(data)

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from notafluke.configuration import (
     compose_run,
     flatten,
+    groups,
     options,
     override_text,
     overrides_by_key,
@@ -285,6 +286,10 @@ class StudyDraft:
                 fixed[key] = value
                 swept.pop(key, None)
         for key, values in swept.items():
+            if key in groups(self.conf):
+                for value in values:
+                    if value not in (valid := options(self.conf, key)):
+                        raise UsageError(f"{self.path}: unknown option {key}={value}{did_you_mean(value, valid)}")
             if duplicates := [value for value in values if values.count(value) > 1]:
                 raise UsageError(f"{self.path}: sweep {key}: duplicate treatment {duplicates[0]!r} on task {task}")
         base = {"task": task, **fixed}

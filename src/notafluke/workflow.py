@@ -40,8 +40,10 @@ def training_message(cells: Sequence[Cell], plan: Plan) -> str:
     """What Snakemake says when it starts a training job."""
     files = [cell.metrics_file(seed) for cell in cells for seed in plan.study.seeds]
     missing = sum(not file.is_file() for file in files)
-    named = "; ".join(f"{cell.task}: {cell.treatment}" for cell in cells)
-    return f"training {named} ({missing} of {len(files)} {'runs' if len(cells) > 1 else 'seeds'} missing)"
+    first = f"{cells[0].task}: {cells[0].treatment}"
+    if len(cells) == 1:
+        return f"training {first} ({missing} of {len(files)} seeds missing)"
+    return f"training {first} and {len(cells) - 1} more cells ({missing} of {len(files)} runs missing)"
 
 
 def folders_of(wildcards: Any, output: Sequence[str]) -> list[str]:

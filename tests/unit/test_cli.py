@@ -105,6 +105,8 @@ def test_help_is_light() -> None:
         (["train", "+loss=mse"], "write loss=value"),
         (["train-cells", "dmo", "results/runs/adding/default-0"], "unknown study dmo"),
         (["list", "component"], "did you mean 'components'?"),
+        (["list", "components", "activations"], "unknown group activations; did you mean 'activation'?"),
+        (["list", "studies", "demo"], "cannot list studies demo: only components have groups"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -137,6 +139,7 @@ def test_outside_the_repository(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     for arguments in (
         ["list"],
+        ["list", "components", "gradient"],
         ["list", "studies"],
         ["plan", "demo"],
         ["train"],

@@ -404,6 +404,30 @@ def test_moving_or_renaming_a_definition_counts(digest: Digest) -> None:
     assert len({here, there, renamed}) == 3
 
 
+def test_modules_of_the_working_folder_count_and_those_installed_in_it_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
+    """A helper module beside one's own module, and a virtual environment, which is in the working folder too."""
+    installed = tmp_path / "venv" / "lib"
+    files = {tmp_path / "helper.py": "def f(x): return x", installed / "library.py": "def g(x): return x"}
+    write(tmp_path, {"parts": "from helper import f\nfrom library import g\ndef a(x): return f(g(x))"})
+    monkeypatch.setattr("notafluke.code_digest._INSTALLED", [installed])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(installed))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def after_editing(edited: Path | None) -> str:
+        installed.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            path.write_text(text.replace("return x", "return -x") if path == edited else text, encoding="utf-8")
+        forget()
+        return code_digest([A])
+
+    before = after_editing(None)
+    assert after_editing(tmp_path / "helper.py") != before
+    assert after_editing(installed / "library.py") == before
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_random_call_graphs_by_brute_force(

@@ -52,7 +52,7 @@ def fitting(group: str, option: str) -> dict[str, str]:
             continue
         overrides = {"task": task, **{f"task.{key}": str(value) for key, value in sizes.items()}, group: option}
         try:
-            components.check(compose_run(CONF, {**overrides, "model.hidden_size": "5"}))
+            components.check(compose_run(CONF, {**overrides, "model.hidden_size": "5", "trainer.batch_size": "5"}))
         except UsageError as error:
             refusals.append(str(error))
         else:

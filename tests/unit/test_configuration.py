@@ -66,7 +66,14 @@ class TestYaml:
 
     @pytest.mark.parametrize(
         ("text", "expected"),
-        [("a: 1\nb: [2\nc: 3\n", "line 3"), ("- a\n", "list"), ("", "NoneType"), ("a: \tb\n\tc: 1", "line")],
+        [
+            ("a: 1\nb: {c: 1, d: 2, c: 3}\n", "line 2"),
+            ("a: 1\n? [1]\n: 2\na: 2\n", "line 4"),
+            ("a: 1\nb: [2\nc: 3\n", "line 3"),
+            ("- a\n", "list"),
+            ("", "NoneType"),
+            ("a: \tb\n\tc: 1", "line"),
+        ],
     )
     def test_says_which_line(self, tmp_path: Path, text: str, expected: str) -> None:
         path = tmp_path / "a.yaml"
@@ -176,6 +183,17 @@ class TestCompose:
     )
     def test_errors_are_one_line_with_the_valid_choices(self, overrides: dict[str, str], expected: str) -> None:
         assert expected in message(compose_run, CONF, overrides)
+
+    def test_an_option_file_that_is_a_list(self, own_conf: Path) -> None:
+        (own_conf / "activation" / "mine.yaml").write_text("- description\n", encoding="utf-8")
+        found = message(compose_run, own_conf, {"activation": "mine"})
+        assert "conf/activation/mine.yaml: expected a mapping of keys to values, found list" in found
+
+    def test_a_key_that_stands_in_an_option_file_twice(self, own_conf: Path) -> None:
+        path = own_conf / "optimizer" / "adam.yaml"
+        path.write_text(path.read_text(encoding="utf-8") + "lr: 0.5\n", encoding="utf-8")
+        found = message(compose_run, own_conf, {"optimizer": "adam"})
+        assert "conf/optimizer/adam.yaml" in found and "'lr' stands there twice" in found and "line" in found
 
     def test_a_sweep_over_options_is_not_one_option(self) -> None:
         assert "activation" in message(compose_run, CONF, {"activation": "tanh,iris"})

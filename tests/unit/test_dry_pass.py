@@ -30,7 +30,17 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     "loss_arguments": ("loss", "def f(p): return p", ["TypeError", "f()"]),
     "slope_nan": ("loss", "def f(p, t): return (p - p).abs().sqrt() + (p - t) ** 2", ["gradient of", "NaN"]),
     "rule_names": ("gradient", "def f(g): return {'other': v for v in g.values()}", ["returns other for layers.0"]),
-    "rule_shape": ("gradient", "def f(g): return {k: v.sum() for k, v in g.items()}", ["returns the shape (2,)"]),
+    "rule_shape": (
+        "gradient",
+        "def f(g): return {k: v.sum() for k, v in g.items()}",
+        ["returns the shape () where (64, 2)"],
+    ),
+    "rule_list": ("gradient", "def f(g): return list(g.values())", ["returns list where a mapping"]),
+    "rule_branches": (
+        "gradient",
+        "def f(g): return {k: v if v.sum() > 0 else -v for k, v in g.items()}",
+        ["fails for a block of two seeds"],
+    ),
     "rule_nan": ("gradient", "def f(g): return {k: v / 0 for k, v in g.items()}", ["at the start"]),
     "optimizer": ("optimizer", "def f(parameters, steps): return parameters[0].foo", ["AttributeError", "foo"]),
     "model_shape": (
@@ -58,11 +68,35 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         ["mixes the samples of a batch"],
     ),
     "loss_batch": ("loss", "def f(p, t): return (p - t - (p - t).mean()) ** 2", ["mixes the samples of a batch"]),
+    "activation_batch": ("activation", "def f(x): return x - x.mean(0)", ["mixes the samples of a batch"]),
+    "no_scheduler": (
+        "optimizer",
+        "def f(parameters, steps): return torch.optim.SGD(parameters)",
+        ["SGD", "LRScheduler"],
+    ),
     "coupled": (
         "optimizer",
         "def f(parameters, steps):\n    own = torch.optim.Adafactor(parameters, lr=0.1)\n"
         "    return torch.optim.lr_scheduler.LambdaLR(own, lambda step: 1.0)",
         ["couples the seeds of a block"],
+    ),
+    "model_function": (
+        "model",
+        "def f(*sizes, activation): return len",
+        ["gives builtin_function_or_method", "torch.nn.Module"],
+    ),
+    "model_constant": (
+        "model",
+        "class f(torch.nn.Module):\n    def __init__(self, *a, **k): super().__init__()\n"
+        "    def forward(self, x): return x[:, -1, :1]",
+        ["has no parameters to train"],
+    ),
+    "model_recurrent": (
+        "model",
+        "class f(Base):\n    def __init__(self, *a, **k):\n        super().__init__()\n"
+        "        self.r = torch.nn.LSTM(2, 1, batch_first=True)\n"
+        "    def forward(self, x): return self.r(x)[0][:, -1]",
+        ["it holds LSTM (r); use the layers of notafluke.nn.cells"],
     ),
     "model_dropout": (
         "model",
@@ -194,6 +228,10 @@ class TestImport:
         line = self.check(own_conf, "broken_idea.half")
         assert "importing broken_idea raised ModuleNotFoundError" in line and "no_such_library" in line
 
+    def test_a_module_that_ends_the_process(self, own_conf: Path) -> None:
+        (own_conf.parent / "ending_idea.py").write_text("raise SystemExit('no data')\n", encoding="utf-8")
+        assert "importing ending_idea raised SystemExit: no data" in self.check(own_conf, "ending_idea.half")
+
     def test_no_such_function(self, own_conf: Path) -> None:
         line = self.check(own_conf, "notafluke.nn.activations.iriss")
         assert "activations.py has no 'iriss'; did you mean 'iris'? valid:" in line
@@ -260,6 +298,98 @@ def test_a_task_whose_samples_cannot_follow_each_other_so_is_refused(
     assert all(word in str(caught.value) for word in words), caught.value
 
 
+TASK_FAULTS: dict[str, tuple[str, str, list[str]]] = {
+    "kind": ("kind = 'numbers'", "kind = 'number'", ["kind=number; did you mean 'numbers'"]),
+    "targets_at": ("kind = 'numbers'", "targets_at = 'end'", ["targets_at=end", "last", "every"]),
+    "primary": ('primary_metric = "mse"', 'primary_metric = "mae"', ["primary_metric=mae", "valid: mse"]),
+    "direction": ('"lower"', '"down"', ["metric mse: direction=down", "valid: higher, lower"]),
+    "twice": ('(Metric("mse", "lower"),)', '(Metric("mse", "lower"),) * 2', ["a name stands there twice: mse, mse"]),
+    "undeclared": ('{"mse": 0.0}', '{"mse": 0.0, "mae": 0.0}', ["test_metrics returns mse, mae", "declares mse"]),
+    "no_primary": ('{"mse": 0.0}', "{}", ["validation_metrics lacks the primary metric mse"]),
+    "features": (
+        "input_size, output_size = 2, 3",
+        "input_size, output_size = 4, 3",
+        ["train split: inputs have 2", "4"],
+    ),
+    "numbers": ("input_size, output_size = 2, 3", "input_size, output_size = 2, 1", ["targets have 3 numbers, not 1"]),
+    "classes": ("kind = 'numbers'", "kind = 'classes'", ["targets have 2 axes in float32, not 1 in int64"]),
+    "steps": ("kind = 'numbers'", "targets_at = 'every'", ["targets have 2 axes in float32, not 3"]),
+    "nan": ("inputs = rng", "inputs = np.float32('nan') * rng", ["train split: inputs are not all finite"]),
+    "empty": ("size):\n", "size):\n        size %= 4\n", ["validation split: has no sample"]),
+    "baseline": (
+        "return ()",
+        "return (Baseline('zero', 'mae', 1.0, True),)",
+        ["baseline zero: metric=mae", "valid: mse"],
+    ),
+    "scores": ("return {", "return 1 / 0 and {", ["ZeroDivisionError"]),
+    "load": ("def generate", "def load(self, seed, replica): return 3\n\n    def generate", ["load returns int"]),
+}
+
+
+@pytest.mark.parametrize("name", TASK_FAULTS)
+def test_a_task_that_does_not_keep_its_contract_is_told_what_it_lacks(
+    name: str, own_conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a task that passes as it is, one thing is changed."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    right = TASK.format(attributes="kind = 'numbers'", targets="3").replace("Metric, Split", "Baseline, Metric, Split")
+    old, new, words = TASK_FAULTS[name]
+    assert old in right
+    for module, code in (("right", right), ("wrong", right.replace(old, new))):
+        (tmp_path / f"{module}_{name}.py").write_text(code, encoding="utf-8")
+        text = f"description: d\nreference: r\n_target_: {module}_{name}.Odd\n"
+        (own_conf / "task" / f"{module}.yaml").write_text(text, encoding="utf-8")
+    assert components.check(compose_run(own_conf, {"task": "right"})) == []
+    with pytest.raises(UsageError) as caught:
+        components.check(compose_run(own_conf, {"task": "wrong"}))
+    line = str(caught.value)
+    assert f"task=wrong (conf/task/wrong.yaml, wrong_{name}.Odd)" in line and "\n" not in line
+    assert all(word in line for word in words), line
+
+
+OUTPUT = """
+import torch
+
+from notafluke.nn.outputs import ClassOutput, LogProbabilities
+
+
+class Own(ClassOutput):
+    {attributes}
+
+    def log_probabilities(self, logits):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "body", "words"),
+    [
+        ("tensor", "pass", "return logits.log_softmax(-1)", ["log_probabilities returns Tensor", "LogProbabilities("]),
+        ("no_kind", "kind = property(lambda self: 1 / 0)", "return None", ["ZeroDivisionError"]),
+    ],
+)
+def test_a_faulty_output_is_named(
+    name: str,
+    attributes: str,
+    body: str,
+    words: list[str],
+    own_conf: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / f"out_{name}.py").write_text(OUTPUT.format(attributes=attributes, body=body), encoding="utf-8")
+    (own_conf / "output" / f"{name}.yaml").write_text(
+        "defaults:\n  - override /loss@_global_.loss: of_output\n"
+        f"description: d\nsource: s\n_target_: out_{name}.Own\nloss: categorical_cross_entropy\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(UsageError) as caught:
+        components.check(compose_run(own_conf, {"task": "copy_memory", "output": name}))
+    assert f"output={name} (conf/output/{name}.yaml, out_{name}.Own)" in str(caught.value)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
 class TestFitting:
     """Components that are right alone and do not fit together."""
 
@@ -274,6 +404,10 @@ class TestFitting:
             ({"task": "adding", "attention": "additive"}, ["attention=additive", "choose model=seq2seq"]),
             ({"task": "copy_memory", "output.loss": "cross_entropy"}, ["loss=cross_entropy", "did you mean"]),
             ({"task": "copy_memory", "task.symbols": "1"}, ["task.symbols=1"]),
+            (
+                {"task": "lotto", "task.train_size": "63", "state": "carried"},
+                ["state=carried", "cuts 63 samples into trainer.batch_size=32 streams: nothing is carried"],
+            ),
         ],
         ids=lambda value: ",".join(value.values()) if isinstance(value, dict) else "",
     )

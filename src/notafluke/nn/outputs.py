@@ -34,7 +34,7 @@ class Linear:
 
     def own_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Raises ValueError: there is none."""
-        raise ValueError("loss=of_output: a linear output has no loss of its own")
+        raise ValueError("loss=of_output: a linear output has no loss of its own; choose loss=mse or another")
 
     def values(self, outputs: Tensor) -> Tensor:
         """The numbers."""

@@ -22,7 +22,7 @@ from notafluke.training.history import GRADIENT_NORM
 
 COLUMNS = 3
 MOST_LABELS = 12
-_WIDTH, _PANEL_HEIGHT, _HEAD, _FOOT = 11.5, 2.5, 0.55, 0.5
+_PANEL_WIDTH, _PANEL_HEIGHT, _HEAD, _FOOT = 3.8, 2.5, 0.55, 0.5
 _LEAST_GAP = 0.075
 
 
@@ -54,19 +54,23 @@ def gradient_norms(arms: Sequence[ArmNorms], title: str = "") -> Figure:
     Parameters are drawn from dark (first of the network) to light (last) and named at the right; all panels of a task
     share the scale, so that a gradient that vanishes in one network can be seen beside one that does not.
     """
+    columns = min(COLUMNS, max(1, len(arms)))
     limits = {own.task: _limits([other for other in arms if other.task == own.task]) for own in arms}
-    lines = [arms[start : start + COLUMNS] for start in range(0, len(arms), COLUMNS)]
+    lines = [arms[start : start + columns] for start in range(0, len(arms), columns)]
     height = _HEAD + _FOOT + _PANEL_HEIGHT * max(1, len(lines))
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(_WIDTH, height))
-        figure.text(0.06, 1 - 0.22 / height, title, size=10, weight="bold", color=INK, parse_math=False, va="center")
+        width = _PANEL_WIDTH * columns
+        figure = Figure(figsize=(width, height))
+        figure.text(
+            0.6 / width, 1 - 0.22 / height, title, size=10, weight="bold", color=INK, parse_math=False, va="center"
+        )
         if not lines:
-            figure.text(0.06, 0.5, "no run with recorded gradient norms", size=9, color=NEUTRAL)
+            figure.text(0.6 / width, 0.4, "no run with recorded gradient norms", size=9, color=NEUTRAL)
         grid = figure.add_gridspec(
             max(1, len(lines)),
-            COLUMNS,
-            left=0.075,
-            right=0.86,
+            columns,
+            left=0.75 / width,
+            right=1 - 1.6 / width,
             bottom=_FOOT / height,
             top=1 - (_HEAD + 0.15) / height,
             wspace=1.05,
@@ -75,7 +79,7 @@ def gradient_norms(arms: Sequence[ArmNorms], title: str = "") -> Figure:
         for number, line in enumerate(lines):
             for column, own in enumerate(line):
                 axes = figure.add_subplot(grid[number, column])
-                last = number * COLUMNS + column + COLUMNS >= len(arms)
+                last = number * columns + column + columns >= len(arms)
                 _draw(axes, own, limits[own.task], first=column == 0, last=last)
         return figure
 

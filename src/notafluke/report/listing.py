@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from notafluke.configuration import conf_folder, groups, options, read_yaml
+from notafluke.errors import UsageError, did_you_mean
 from notafluke.options import described_option
 from notafluke.plan import Plan
 
@@ -18,7 +19,7 @@ def show(*parts: RenderableType) -> None:
     """Print to the terminal; where the output is no terminal, as plain text without breaking lines."""
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 100))
+        console = Console(highlight=False, width=max(console.width, 160))
     for part in parts:
         console.print(part)
 
@@ -44,11 +45,13 @@ def plan_table(plan: Plan) -> RenderableType:
     return Group(table, total, *(Text(f"warning: {warning}") for warning in plan.warnings))
 
 
-def component_table() -> RenderableType:
-    """Every option of every group, with description and source."""
+def component_table(wanted: str = "") -> RenderableType:
+    """Every option of every group, or of one, with description and source. Raises UsageError for an unknown group."""
     conf = conf_folder()
     parts: list[RenderableType] = []
-    for group in groups(conf):
+    if wanted and wanted not in groups(conf):
+        raise UsageError(f"unknown group {wanted}{did_you_mean(wanted, groups(conf))}")
+    for group in [wanted] if wanted else groups(conf):
         table = simple_table("option", "description", "source")
         table.columns[0].min_width = 13
         for option in options(conf, group):

@@ -25,11 +25,12 @@ _REACH, _TOP = 3.0, 4.5
 
 
 def shipped_losses() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Every loss of ``conf/loss`` by its option, the symmetric ones first, as the configuration builds it."""
+    """The losses of ``conf/loss`` that are of this package, as configured, the symmetric ones first."""
     names = [name for name in options(conf_folder(), "loss") if name != "of_output"]
     names.sort(key=lambda name: (SYMMETRIC.index(name) if name in SYMMETRIC else len(SYMMETRIC), name))
     configs = {name: compose_run(conf_folder(), {"loss": name}).config for name in names}
-    return {name: build_component(config, "loss") for name, config in configs.items()}
+    own = {name: config for name, config in configs.items() if config["loss"]["_target_"].startswith("notafluke.")}
+    return {name: build_component(config, "loss") for name, config in own.items()}
 
 
 def loss_family(losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Figure:

@@ -15,7 +15,13 @@ from torch.func import functional_call, vmap
 from notafluke.errors import ComponentError
 from notafluke.streams import torch_seed
 
-UNBATCHABLE = (nn.RNNBase, nn.RNNCellBase, nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+UNBATCHABLE = {
+    nn.RNNBase: "use the layers of notafluke.nn.cells",
+    nn.RNNCellBase: "use the layers of notafluke.nn.cells",
+    nn.modules.dropout._DropoutNd: "use notafluke.nn.Dropout",
+    nn.modules.batchnorm._NormBase: "use layer normalisation",
+}
+"""Modules that cannot be batched over seeds, and what to use instead."""
 
 Stacked = Mapping[str, Tensor]
 
@@ -65,10 +71,10 @@ def refuse_random_buffers(build: Callable[[], nn.Module]) -> None:
 def refuse_unbatchable(model: nn.Module) -> None:
     """Raise ComponentError if the model holds a module that cannot be batched over seeds, by its name."""
     for name, module in model.named_modules():
-        if isinstance(module, UNBATCHABLE):
-            held = f"{type(module).__name__} ({name or 'the model itself'})"
-            instead = "; use notafluke.nn.Dropout" if isinstance(module, nn.modules.dropout._DropoutNd) else ""
-            raise ComponentError("model", f"cannot train several seeds together: it holds {held}{instead}")
+        for kind, instead in UNBATCHABLE.items():
+            if isinstance(module, kind):
+                held = f"{type(module).__name__} ({name or 'the model itself'})"
+                raise ComponentError("model", f"cannot train several seeds together: it holds {held}; {instead}")
 
 
 def key_names(model: nn.Module) -> list[str]:

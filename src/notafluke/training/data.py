@@ -20,12 +20,11 @@ from notafluke.training.samples import Batch
 class SeedData:
     """The data of all seeds of a block; seeds share one copy where the task allows."""
 
-    def __init__(self, task: Task, seeds: Sequence[int], replica: int, device: torch.device) -> None:
-        wanted = seeds if task.varies_with_seed else seeds[:1]
+    def __init__(self, task: Task, per_seed: Sequence[TaskData], device: torch.device) -> None:
+        """``per_seed`` has the data of each seed; the first stands for all where a task does not vary with the seed."""
         self.task = task
-        loaded = {seed: task.load(seed, replica) for seed in dict.fromkeys(wanted)}
-        self.per_seed = [loaded[seed] for seed in wanted]
-        self.width = len(seeds)
+        self.width = len(per_seed)
+        self.per_seed = per_seed if task.varies_with_seed else per_seed[:1]
         self.inputs = {name: self._stack(name, "inputs", device) for name in SPLITS}
         self.targets = {name: self._stack(name, "targets", device) for name in SPLITS}
         rows = torch.arange(self.width) if task.varies_with_seed else torch.zeros(self.width, dtype=torch.long)
@@ -62,6 +61,13 @@ class SeedData:
         """Targets [S, B, K, ..., O] of a batch; those of classes are one-hot."""
         targets = self.targets[split][self.owner, batch.rows]
         return one_hot(targets, self.task.output_size).float() if self.task.kind == "classes" else targets
+
+
+def load_seeds(task: Task, seeds: Sequence[int], replica: int) -> list[TaskData]:
+    """The data of each seed, loaded once where seeds are equal or the task does not vary with them."""
+    wanted = seeds if task.varies_with_seed else [seeds[0]] * len(seeds)
+    loaded = {seed: task.load(seed, replica) for seed in dict.fromkeys(wanted)}
+    return [loaded[seed] for seed in wanted]
 
 
 def previous(targets: Tensor) -> Tensor:

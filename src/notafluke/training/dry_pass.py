@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -12,7 +12,9 @@ from torch.func import vmap
 
 from notafluke.errors import ComponentError, UsageError
 from notafluke.nn.cells import Activation
+from notafluke.nn.outputs import ClassOutput, LogProbabilities
 from notafluke.tasks.base import Task
+from notafluke.tasks.contract import require_contract
 from notafluke.training.batching import (
     build_seeded,
     initial_parameters,
@@ -39,11 +41,11 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
     cannot be batched over seeds, and where components and task do not fit together. Uses one thread from then on.
     """
     pin_torch()
-    if recipe.output.kind != task.kind:
-        fitting = "output=linear" if task.kind == "numbers" else "output=softmax_cce"
-        raise ComponentError("output", f"is for {recipe.output.kind}, but the task predicts {task.kind}: try {fitting}")
-    data = SeedData(task, [SEED, SEED], 0, torch.device("cpu"))
-    _require_time(recipe, data)
+    with blamed("task"):
+        loaded = task.load(SEED, 0)
+        require_contract(task, loaded)
+    data = SeedData(task, [loaded, loaded], torch.device("cpu"))
+    _require_fitting(recipe, data)
     _try_activation(activation)
 
     def build() -> nn.Module:
@@ -51,6 +53,10 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
 
     with blamed("model"):
         model = build_seeded(build, SEED)
+        if not isinstance(model, nn.Module):
+            raise ComponentError("model", f"gives {type(model).__name__} where a torch.nn.Module is needed")
+        if not list(model.parameters()):
+            raise ComponentError("model", "has no parameters to train")
         start = initial_parameters(build, SEED, 0)
         model.load_state_dict(start, strict=False)
     refuse_unbatchable(model)
@@ -83,28 +89,32 @@ def blamed(group: str, but: str = "") -> Iterator[None]:
     """Turn whatever is raised into a ComponentError of this group."""
     try:
         yield
-    except ComponentError:
+    except UsageError:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
+        # What vmap says goes on about issue trackers.
+        reason = reason.partition(". ")[0] if but else reason
         kind = "" if isinstance(error, ValueError) and not but else f"{type(error).__name__}: "
         raise ComponentError(group, f"{but}{kind}{reason}") from error
 
 
-def _require_time(recipe: Recipe, data: SeedData) -> None:
-    task, steps = data.task, data.inputs["train"].shape[2]
+def _require_fitting(recipe: Recipe, data: SeedData) -> None:
+    """Output, state rule and learning online must be for such a task."""
+    task, samples = data.task, data.samples("train")
+    with blamed("output"):
+        kind = recipe.output.kind
+    if kind != task.kind:
+        fitting = "output=linear" if task.kind == "numbers" else "output=softmax_cce"
+        raise ComponentError("output", f"is for {kind}, but the task predicts {task.kind}: try {fitting}")
     if task.advance is None and recipe.state.carried:
         raise ComponentError("state", "needs a task whose samples follow each other in time; choose state=reset")
     if task.advance is None and recipe.online:
         raise UsageError("online=true: needs a task whose samples follow each other in time; choose online=false")
-    if task.advance is not None and not 1 <= task.advance <= steps:
-        raise ComponentError("task", f"advance={task.advance}: samples of {steps} steps cannot follow each other so")
-    if task.targets_at == "every" and task.advance not in (None, steps):
+    if recipe.state.carried and not recipe.online and samples < 2 * recipe.batch_size:
         raise ComponentError(
-            "task", f"advance={task.advance}: with a target at every step it must be all {steps} steps"
+            "state", f"cuts {samples} samples into trainer.batch_size={recipe.batch_size} streams: nothing is carried"
         )
-    if task.targets_at == "sequence" and task.kind != "classes":
-        raise ComponentError("task", "sequences of their own are written in classes: set kind = 'classes'")
 
 
 def _try_activation(activation: Activation) -> None:
@@ -113,6 +123,7 @@ def _try_activation(activation: Activation) -> None:
         found = activation(x)
         _require_shape("activation", found, x.shape)
         _require_finite("activation", "value", found)
+        _require_samples_apart("activation", activation(x[:1]), found)
     with blamed("activation", "fails for a block of two seeds: "):
         vmap(activation)(x)
 
@@ -159,6 +170,8 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
             _require_finite("model", "output of free running", free)
     outputs = outputs[:, -1] if outputs.dim() > targets.dim() else outputs
     with blamed("output"):
+        if isinstance(recipe.output, ClassOutput):
+            _require_log_probabilities(recipe.output, outputs)
         predictions = recipe.output.predictions(outputs)
         _require_shape("output", predictions, outputs.shape)
         _require_finite("output", "prediction", predictions)
@@ -169,6 +182,13 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
         _require_finite(group, "loss", losses)
         longer = recipe.objective(*(torch.cat([own, own[:1]]) for own in (outputs, targets)))
         _require_samples_apart(group, losses, longer)
+
+
+def _require_log_probabilities(output: ClassOutput, logits: Tensor) -> None:
+    found: object = output.log_probabilities(logits)
+    if not isinstance(found, LogProbabilities):
+        kind = type(found).__name__
+        raise ComponentError("output", f"log_probabilities returns {kind} where LogProbabilities(hit, miss) is needed")
 
 
 def _require_samples_apart(group: str, values: Tensor, longer: Tensor) -> None:
@@ -207,13 +227,19 @@ def _require_exact_state(model: nn.Module, data: SeedData) -> None:
 
 
 def _try_gradient_rule(recipe: Recipe, gradients: dict[str, Tensor]) -> None:
+    """``gradients`` [2, ...] by name; the rule is tried on those of one model first."""
     with blamed("gradient"):
-        ruled = vmap(recipe.gradient_rule)(gradients)
-        if list(ruled) != list(gradients):
-            raise ComponentError("gradient", f"returns {', '.join(ruled)} for {', '.join(gradients)}")
+        one: object = recipe.gradient_rule({name: gradient[0] for name, gradient in gradients.items()})
+        if not isinstance(one, Mapping):
+            kind = type(one).__name__
+            raise ComponentError("gradient", f"returns {kind} where a mapping of name to tensor is needed")
+        if list(one) != list(gradients):
+            raise ComponentError("gradient", f"returns {', '.join(one)} for {', '.join(gradients)}")
         for name, gradient in gradients.items():
-            _require_shape("gradient", ruled[name], gradient.shape)
-            _require_finite("gradient", name, ruled[name])
+            _require_shape("gradient", one[name], gradient.shape[1:])
+            _require_finite("gradient", name, one[name])
+    with blamed("gradient", IN_BLOCK):
+        vmap(recipe.gradient_rule)(gradients)
 
 
 def _try_optimizer(recipe: Recipe) -> None:
@@ -222,6 +248,11 @@ def _try_optimizer(recipe: Recipe) -> None:
     def stepped(start: Tensor, gradient: Tensor) -> tuple[Tensor, float]:
         parameter = nn.Parameter(start.clone())
         scheduler = recipe.optimizer([parameter], 2)
+        if not hasattr(scheduler, "optimizer"):
+            kind = type(scheduler).__name__
+            raise ComponentError(
+                "optimizer", f"returns {kind} where an LRScheduler is needed: see optimizers.scheduled"
+            )
         for _ in range(2):
             parameter.grad = gradient.clone()
             scheduler.optimizer.step()
@@ -248,7 +279,8 @@ def _require_shape(group: str, found: object, wanted: tuple[int, ...], every_ste
     if every_step and len(shape) == len(wanted) + 1:
         shape = (*shape[:-2], shape[-1])
     if shape != tuple(wanted):
-        raise ComponentError(group, f"returns the shape {tuple(found.shape)} where {tuple(wanted)} is needed")
+        hint = ": one loss per element, no mean" if group == "loss" else ""
+        raise ComponentError(group, f"returns the shape {tuple(found.shape)} where {tuple(wanted)} is needed{hint}")
 
 
 def _require_finite(group: str, what: str, values: Tensor) -> None:

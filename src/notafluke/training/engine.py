@@ -24,7 +24,7 @@ from torch.func import vmap
 from notafluke.streams import generator, torch_seed
 from notafluke.tasks.base import SPLITS, Float32, Task
 from notafluke.training.batching import build_seeded, initial_parameters, key_names, refuse_unbatchable, seed_losses
-from notafluke.training.data import SeedData
+from notafluke.training.data import SeedData, load_seeds
 from notafluke.training.determinism import pin_torch
 from notafluke.training.forward import State, series_outputs, window_outputs
 from notafluke.training.recipe import Recipe
@@ -87,7 +87,7 @@ class SeedBlock(pl.LightningModule):
         # Held in a list so that Lightning does not take the template's own parameters for trainable ones.
         self.template = [template.to(device)]
         self.key_names = key_names(template)
-        self.data = SeedData(task, self.streams, replica, device)
+        self.data = SeedData(task, load_seeds(task, self.streams, replica), device)
         self.alive = torch.ones(len(self.streams), dtype=torch.bool, device=device)
         self.steps_per_epoch = len(self.batches("train", shuffle=False))
         count = sum(parameter.numel() for parameter in template.parameters())

@@ -1,0 +1,108 @@
+"""What every task must keep, tried on its data before anything is trained, so that a task is told what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+
+from notafluke.errors import ComponentError, did_you_mean
+from notafluke.tasks.base import SPLITS, Float32, Kind, Split, TargetsAt, Task, TaskData
+
+
+def require_contract(task: Task, data: TaskData) -> None:
+    """Raise ComponentError for what does not agree with the docstrings of Task, Split and TaskData."""
+    _require_choice("kind", task.kind, get_args(Kind))
+    _require_choice("targets_at", task.targets_at, get_args(TargetsAt))
+    if task.targets_at == "sequence" and task.kind != "classes":
+        raise ComponentError("task", "sequences of their own are written in classes: set kind = 'classes'")
+    _require_metrics(task)
+    if not isinstance(data, TaskData):
+        raise ComponentError("task", f"load returns {type(data).__name__} where TaskData is needed")
+    for name in SPLITS:
+        _require_split(task, name, getattr(data, name))
+    _require_time(task, data.train.inputs.shape[1])
+    _require_scores(task, data)
+
+
+def guess(task: Task, split: Split) -> Float32:
+    """Predictions of the right shape: zeros for numbers, equal probabilities for classes."""
+    if task.kind == "numbers":
+        return np.zeros_like(split.numbers)
+    shape = (*split.targets.shape, task.output_size)
+    if task.targets_at == "sequence":
+        shape = (shape[0], 2, *shape[1:])
+    return np.full(shape, -np.log(task.output_size), dtype=np.float32)
+
+
+def _require_choice(name: str, value: object, valid: Sequence[str]) -> None:
+    if value not in valid:
+        raise ComponentError("task", f"{name}={value}{did_you_mean(value, valid)}")
+
+
+def _require_metrics(task: Task) -> None:
+    names = [metric.name for metric in task.metrics]
+    if len(set(names)) < len(names):
+        raise ComponentError("task", f"metrics: a name stands there twice: {', '.join(names)}")
+    _require_choice("primary_metric", task.primary_metric, names)
+    for metric in task.metrics:
+        _require_choice(f"metric {metric.name}: direction", metric.direction, ("lower", "higher"))
+    declaration = task.declaration()
+    if not all(isinstance(value, str) for value in declaration.values()):
+        raise ComponentError("task", f"declaration() returns {declaration!r} where texts by name are needed")
+
+
+def _require_split(task: Task, name: str, split: Split) -> None:
+    where = f"{name} split"
+    if not isinstance(split, Split):
+        raise ComponentError("task", f"{where}: is {type(split).__name__} where Split is needed")
+    if len(split.inputs) == 0:
+        raise ComponentError("task", f"{where}: has no sample")
+    if split.inputs.shape[2] != task.input_size:
+        raise ComponentError("task", f"{where}: inputs have {split.inputs.shape[2]} features, not {task.input_size}")
+    axes = 1 + (task.targets_at != "last") + (task.kind == "numbers")
+    wanted = np.float32 if task.kind == "numbers" else np.int64
+    if split.targets.ndim != axes or split.targets.dtype != wanted:
+        found = f"{split.targets.ndim} axes in {split.targets.dtype}"
+        raise ComponentError(
+            "task", f"{where}: targets have {found}, not {axes} in {np.dtype(wanted)}, as kind and targets_at say"
+        )
+    if task.targets_at == "every" and split.targets.shape[1] != split.inputs.shape[1]:
+        steps = f"{split.targets.shape[1]} steps for inputs of {split.inputs.shape[1]}"
+        raise ComponentError("task", f"{where}: targets of {steps}, with a target at every step")
+    if task.kind == "numbers" and split.targets.shape[-1] != task.output_size:
+        raise ComponentError("task", f"{where}: targets have {split.targets.shape[-1]} numbers, not {task.output_size}")
+    if task.kind == "classes" and not 0 <= split.targets.min() <= split.targets.max() < task.output_size:
+        span = f"{split.targets.min()} to {split.targets.max()}"
+        raise ComponentError("task", f"{where}: classes go from {span}, not from 0 to {task.output_size - 1}")
+    for part in ("inputs", "targets"):
+        if not np.isfinite(getattr(split, part)).all():
+            raise ComponentError("task", f"{where}: {part} are not all finite")
+
+
+def _require_time(task: Task, steps: int) -> None:
+    if task.advance is None:
+        return
+    if not 1 <= task.advance <= steps:
+        raise ComponentError("task", f"advance={task.advance}: samples of {steps} steps cannot follow each other so")
+    if task.targets_at == "every" and task.advance != steps:
+        raise ComponentError(
+            "task", f"advance={task.advance}: with a target at every step it must be all {steps} steps"
+        )
+
+
+def _require_scores(task: Task, data: TaskData) -> None:
+    """Metrics and baselines of a guess, by their names."""
+    names = [metric.name for metric in task.metrics]
+    validation, test = guess(task, data.validation), guess(task, data.test)
+    on_validation = task.validation_metrics(data, validation)
+    if task.primary_metric not in on_validation:
+        raise ComponentError("task", f"validation_metrics lacks the primary metric {task.primary_metric}")
+    on_test = task.test_metrics(data, test, validation)
+    if sorted(on_test) != sorted(names):
+        raise ComponentError(
+            "task", f"test_metrics returns {', '.join(on_test)}, but metrics declares {', '.join(names)}"
+        )
+    for baseline in task.baselines(data):
+        _require_choice(f"baseline {baseline.name}: metric", baseline.metric, names)
