@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from notafluke import stats
 from notafluke.errors import UsageError, did_you_mean
-from notafluke.report.columns import COLUMNS
+from notafluke.looks import Schedule, Scheduled
+from notafluke.pairing import Floats, Metric, Pairs, Table
+from notafluke.report.columns import COLUMNS, SUMMARY_COLUMNS
 from notafluke.report.numbers import interval_text, number, p_equation, p_text
 from notafluke.study import BASELINE_PREFIX, CONTROL, Claim, Sesoi
 
-Floats = NDArray[np.float64]
 Family = Literal["claims", "controls", "exploratory"]
 
 FAMILIES: tuple[Family, ...] = ("claims", "controls", "exploratory")
@@ -46,7 +46,6 @@ POWER = 0.8
 _TESTS = ("signed_rank", "paired_t", "sign_flip")
 _CORRECTIONS = {"holm": stats.holm, "benjamini_hochberg": stats.benjamini_hochberg}
 
-_SCORE_COLUMNS = ("task", "arm", "seed", "metric", "value", "outcome", "direction", "unit", "primary")
 _INTEGERS = (
     "pairs_done",
     "pairs_finished",
@@ -60,7 +59,7 @@ _INTEGERS = (
 )
 
 
-class StudyLike(Protocol):
+class StudyLike(Scheduled, Protocol):
     """The part of a study that the verdicts need."""
 
     @property
@@ -84,46 +83,6 @@ class StudyLike(Protocol):
         """The declared claims, in the study's order."""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """The paired scores of one comparison, ordered by seed; NaN marks a failed run.
-
-    ``seeds``, ``treatment`` and ``control`` have the shape (recorded pairs,); scores are in metric units. ``sign`` is
-    +1 where higher is better, else -1. The counts say what was planned and what is absent.
-    """
-
-    seeds: NDArray[np.int64]
-    treatment: Floats
-    control: Floats
-    sign: float
-    planned: int
-    absent_treatment: int
-    absent_control: int
-
-    @property
-    def finished(self) -> NDArray[np.bool_]:
-        """Which pairs have two finite scores, shape (recorded pairs,)."""
-        return np.isfinite(self.treatment) & np.isfinite(self.control)
-
-    @property
-    def improvements(self) -> Floats:
-        """Differences, positive = treatment better, shape (recorded pairs,); a failed run counts as infinitely bad."""
-        if not len(self.seeds):
-            return np.empty(0)
-        return stats.intention_to_treat_differences(
-            self.treatment,
-            self.control,
-            ~np.isfinite(self.treatment),
-            ~np.isfinite(self.control),
-            direction=1 if self.sign > 0 else -1,
-        )
-
-    @property
-    def finished_improvements(self) -> Floats:
-        """Differences of the pairs in which both runs finished, shape (finished pairs,)."""
-        return self.improvements[self.finished]
-
-
 def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each claim and task, then one for each exploratory comparison; see the module's text.
 
@@ -132,7 +91,7 @@ def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, plan
     order of the rows in these tables does not matter. The families ``claims``, ``controls`` and ``exploratory`` have
     their own number of comparisons ``m``, fixed by the plan.
     """
-    table = _Table.read(scores, baselines, planned)
+    table = Table.read(scores, baselines, planned)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateWarning)  # becomes a remark in the row
         rows = [_measure(study, comparison, table) for comparison in _comparisons(study, table)]
@@ -146,17 +105,48 @@ def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, plan
     return frame
 
 
-def summarise(decisions: pd.DataFrame) -> pd.DataFrame:
+def summarise(decisions: pd.DataFrame, scope: str = SCOPE, control_name: str = CONTROL) -> pd.DataFrame:
     """Return one row for each declared claim: on how many tasks it holds, the result and a sentence to print.
 
-    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite),
-    ``does not hold`` or ``not decided yet`` (runs are absent). A
-    negative control holds where its row is complete and neither ``better``, ``worse`` nor ``mixed``.
+    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite), ``does not hold`` or
+    ``not decided yet`` (runs are absent). A negative control holds where its row is complete and neither ``better``,
+    ``worse`` nor ``mixed``. ``scope`` is what the sentences generalise to, ``control_name`` what they call
+    the study's control.
     """
-    columns = ["claim", "family", "role", "treatment", "control", "expects", "tasks", "held", "result", "sentence"]
     declared = decisions[decisions["family"] != "exploratory"]
-    rows = [_summary_row(records(group)) for _, group in declared.groupby("claim", sort=False)]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [_summary_row(records(group), scope, control_name) for _, group in declared.groupby("claim", sort=False)]
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+
+def with_run_keys(summary: pd.DataFrame, decisions: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary with the keys of all runs that each claim rests on, separated by blanks.
+
+    Empty where the scores have no run keys: they are from elsewhere.
+    """
+    keys: dict[str, list[str]] = {claim: [] for claim in summary["claim"]}
+    if "run_key" in scores:
+        ordered = scores.sort_values(["task", "arm", "seed"], kind="stable")
+        by_arm = {key: list(dict.fromkeys(part["run_key"])) for key, part in ordered.groupby(["task", "arm"])}
+        for row in records(decisions):
+            for arm in (row["treatment"], row["control"]):
+                if row["claim"] in keys:
+                    keys[row["claim"]] += by_arm.get((row["task"], arm), [])
+    return summary.assign(run_keys=[" ".join(dict.fromkeys(keys[claim])) for claim in summary["claim"]])
+
+
+def undecidable(study: StudyLike) -> list[str]:
+    """Return a warning where the seeds are too few for any p to pass Holm's correction of the declared claims."""
+    m = sum(len(claim.tasks) for claim in study.claims if claim.role == "claim")
+    if not m or study.test == "paired_t" or study.correction != "holm":
+        return []
+    level = Schedule.of(study).level(study.alpha / m)
+    seeds, needed = len(study.seeds), math.ceil(math.log2(2 / level))
+    if seeds >= needed:
+        return []
+    return [
+        f"{seeds} seeds cannot decide {m} comparisons: the smallest p of an exact test is {p_text(2 * 0.5**seeds)}, "
+        f"above {number(level)}; it takes {needed} seeds or more"
+    ]
 
 
 def paired_scores(
@@ -166,7 +156,7 @@ def paired_scores(
     decisions: pd.DataFrame,
 ) -> list[Pairs]:
     """Return the paired scores behind each row of ``decisions``, in its order (for figures)."""
-    table = _Table.read(scores, baselines, planned)
+    table = Table.read(scores, baselines, planned)
     return [
         table.pairs(row["task"], row["metric"], row["treatment"], row["control"], row["direction"])
         for row in records(decisions)
@@ -175,150 +165,9 @@ def paired_scores(
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as dictionaries with plain floats (NaN where empty) for its whole-number columns."""
-    whole = {name: frame[name].astype("Float64").astype(np.float64) for name in _INTEGERS if name in frame}
-    return [{str(key): value for key, value in row.items()} for row in frame.assign(**whole).to_dict("records")]
-
-
-# --- the tables by key -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Metric:
-    """How a task's metric is read."""
-
-    name: str
-    direction: str
-    unit: str
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Scores, baselines and plan, each by its key and ordered by seed."""
-
-    scores: Mapping[tuple[str, str, str], pd.DataFrame]
-    baselines: Mapping[tuple[str, str, str], pd.Series]
-    trivial: Mapping[str, tuple[str, str]]
-    planned: Mapping[tuple[str, str], tuple[int, ...]]
-    metrics: Mapping[tuple[str, str], _Metric]
-    primary: Mapping[str, str]
-
-    @classmethod
-    def read(cls, scores: pd.DataFrame, baselines: pd.DataFrame, planned: pd.DataFrame) -> _Table:
-        """Check the three tables and index them."""
-        _require(scores, _SCORE_COLUMNS, "scores")
-        _require(baselines, ("task", "seed", "name", "metric", "value", "trivial"), "baselines")
-        _require(planned, ("task", "arm", "seed"), "planned")
-        _refuse_duplicates(scores, ["task", "arm", "seed", "metric"], "scores")
-        _refuse_duplicates(baselines, ["task", "seed", "name", "metric"], "baselines")
-        plan = planned.drop_duplicates(["task", "arm", "seed"])
-        seeds = {_key(key): tuple(sorted(int(s) for s in part)) for key, part in plan.groupby(["task", "arm"])["seed"]}
-        known = scores.sort_values(["task", "metric", "arm", "seed"], kind="stable")
-        by_arm = {_key(key): part.set_index("seed") for key, part in known.groupby(["task", "arm", "metric"])}
-        ordered = baselines.sort_values(["task", "name", "metric", "seed"], kind="stable")
-        by_name = {
-            _key(key): part.set_index("seed")["value"].astype(np.float64)
-            for key, part in ordered.groupby(["task", "name", "metric"])
-        }
-        metrics, primary = _metrics(known), _primary(known)
-        candidates = ordered[ordered["trivial"].astype(bool)].to_dict("records")
-        primary = {str(row["task"]): str(row["metric"]) for row in candidates} | primary
-        trivial = {
-            str(row["task"]): (str(row["name"]), str(row["metric"]))
-            for row in reversed(candidates)
-            if row["metric"] == primary[str(row["task"])]
-        }
-        return cls(by_arm, by_name, trivial, seeds, metrics, primary)
-
-    def metric(self, task: str, name: str | None) -> _Metric:
-        """Return the metric, the task's primary one for None; unknown while no run of the task is recorded."""
-        wanted = name or self.primary.get(task, "")
-        return self.metrics.get((task, wanted), _Metric(wanted, "", ""))
-
-    def values(self, task: str, metric: str, arm: str) -> pd.Series:
-        """Return the arm's recorded scores by seed, NaN for a failed run, or the baseline's values."""
-        if arm.startswith(BASELINE_PREFIX):
-            values = self.baselines.get((task, arm.removeprefix(BASELINE_PREFIX), metric))
-            return pd.Series(dtype=np.float64) if values is None else values[np.isfinite(values)]
-        rows = self.scores.get((task, arm, metric))
-        if rows is None:
-            return pd.Series(dtype=np.float64)
-        values = rows["value"].astype(np.float64)
-        return values.where((rows["outcome"] == "ok") & np.isfinite(values))
-
-    def pairs(self, task: str, metric: str, treatment: str, control: str, direction: str) -> Pairs:
-        """Join the two arms by seed, over the seeds that both have in the plan."""
-        planned = self.planned.get((task, treatment), ())
-        if not control.startswith(BASELINE_PREFIX):
-            partner = set(self.planned.get((task, control), ()))
-            planned = tuple(seed for seed in planned if seed in partner)
-        treated, reference = self.values(task, metric, treatment), self.values(task, metric, control)
-        seeds = [seed for seed in planned if seed in treated.index and seed in reference.index]
-        return Pairs(
-            seeds=np.array(seeds, dtype=np.int64),
-            treatment=treated.loc[seeds].to_numpy(np.float64),
-            control=reference.loc[seeds].to_numpy(np.float64),
-            sign=-1.0 if direction == "lower" else 1.0,
-            planned=len(planned),
-            absent_treatment=sum(seed not in treated.index for seed in planned),
-            absent_control=sum(seed not in reference.index for seed in planned),
-        )
-
-    def outcomes(self, task: str, metric: str, arm: str, seeds: Iterable[int]) -> dict[str, int]:
-        """Count the outcomes other than ``ok`` of the arm over ``seeds``; ``not finite``: ended ok without a score."""
-        rows = self.scores.get((task, arm, metric))
-        if rows is None:
-            return {}
-        rows = rows.loc[list(seeds)]
-        finite = np.isfinite(rows["value"].astype(np.float64))
-        named = rows["outcome"].astype(str).where((rows["outcome"] != "ok") | finite, "not finite")
-        counts = named.value_counts()
-        return {str(name): int(counts[name]) for name in sorted(counts.index) if name != "ok"}
-
-
-def _key(key: Any) -> Any:
-    """Return a group's key as plain strings."""
-    return tuple(str(part) for part in key)
-
-
-def _require(frame: pd.DataFrame, columns: Sequence[str], name: str) -> None:
-    """Refuse a table without the columns that the verdicts read."""
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise UsageError(f"{name}: no column {', '.join(missing)}; found {', '.join(map(str, frame.columns))}")
-
-
-def _refuse_duplicates(frame: pd.DataFrame, keys: list[str], name: str) -> None:
-    """Refuse two rows of one key, naming the first."""
-    twice = frame[frame.duplicated(keys)].sort_values(keys, kind="stable")
-    if len(twice):
-        first = ", ".join(f"{key}={twice.iloc[0][key]}" for key in keys)
-        raise UsageError(f"{name}: {len(twice)} duplicate row(s), the first: {first}")
-
-
-def _metrics(scores: pd.DataFrame) -> dict[tuple[str, str], _Metric]:
-    """Return direction and unit of every (task, metric); mixed directions are refused."""
-    found: dict[tuple[str, str], _Metric] = {}
-    described = scores[["task", "metric", "direction", "unit"]].fillna("").astype(str).drop_duplicates()
-    for row in described.sort_values(["task", "metric", "direction", "unit"]).to_dict("records"):
-        task, name, direction = str(row["task"]), str(row["metric"]), str(row["direction"])
-        if direction not in ("higher", "lower"):
-            raise UsageError(f"scores: direction of {task}/{name} is {direction!r}; valid: higher, lower")
-        if (task, name) in found and found[task, name].direction != direction:
-            raise UsageError(f"scores: {task}/{name} is given as both higher and lower is better")
-        found.setdefault((task, name), _Metric(name, direction, str(row["unit"])))
-    return found
-
-
-def _primary(scores: pd.DataFrame) -> dict[str, str]:
-    """Return the primary metric of every task; two of them are refused."""
-    primary: dict[str, str] = {}
-    marked = scores.loc[scores["primary"].astype(bool), ["task", "metric"]].drop_duplicates()
-    for row in marked.to_dict("records"):
-        task, metric = str(row["task"]), str(row["metric"])
-        if task in primary:
-            raise UsageError(f"scores: task {task} has two primary metrics, {primary[task]} and {metric}")
-        primary[task] = metric
-    return primary
+    plain = frame.astype({name: "Float64" for name, own in frame.items() if own.dtype == "Int64"})
+    plain = plain.astype({name: np.float64 for name, own in plain.items() if own.dtype == "Float64"})
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
 
 # --- which comparisons -------------------------------------------------------------------------------------------
@@ -331,7 +180,7 @@ class _Comparison:
     family: Family
     claim: Claim | None
     task: str
-    metric: _Metric
+    metric: Metric
     treatment: str
     control: str
 
@@ -341,7 +190,7 @@ class _Comparison:
         return self.claim.role if self.claim else "exploratory"
 
 
-def _comparisons(study: StudyLike, table: _Table) -> list[_Comparison]:
+def _comparisons(study: StudyLike, table: Table) -> list[_Comparison]:
     """Return claims, then controls, in the study's order; then all other arms against the study's control."""
     declared = [
         _Comparison(
@@ -382,7 +231,7 @@ class _Row:
     values: dict[str, Any] = field(default_factory=dict)
 
 
-def _measure(study: StudyLike, comparison: _Comparison, table: _Table) -> _Row:
+def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     """Fill in everything that the row's own runs give: no family, no verdict yet."""
     task, metric, claim = comparison.task, comparison.metric, comparison.claim
     pairs = table.pairs(task, metric.name, comparison.treatment, comparison.control, metric.direction)
@@ -392,8 +241,13 @@ def _measure(study: StudyLike, comparison: _Comparison, table: _Table) -> _Row:
     delta = pairs.sign * _mean(finished)
     low, high = sorted(pairs.sign * bound for bound in _interval(finished, 0.95))
     sesoi = _sesoi(claim.sesoi.get(task) if claim else None, _mean(control))
-    test, p_value = _p_value(study.test, pairs)
     complete = pairs.planned > 0 and len(pairs.seeds) == pairs.planned
+    schedule = Schedule.of(study)
+    looks = [pairs.first(size) for size in schedule.past[:-1]] + [pairs] if complete else [pairs]
+    tests = [_p_value(study.test, look) for look in looks]
+    tosts = [_p_tost(look.finished_improvements, sesoi) if look.finished.all() else math.nan for look in looks]
+    test, p_value = tests[-1]
+    better = stats.paired_probability_of_improvement(improvements) if len(improvements) else None
     values: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan) | {
         "claim": claim.id if claim else "",
         "family": comparison.family,
@@ -421,12 +275,17 @@ def _measure(study: StudyLike, comparison: _Comparison, table: _Table) -> _Row:
         "delta_percent": _ratio(100 * delta, abs(_mean(control))),
         "d_z": float(stats.cohens_dz(finished)) if len(finished) > 1 else math.nan,
         "rank_biserial": float(stats.rank_biserial(improvements)) if len(improvements) else math.nan,
-        "p_better": stats.paired_probability_of_improvement(improvements).estimate if len(improvements) else math.nan,
+        "p_better": better.estimate if better else math.nan,
+        "p_better_low": better.low if better else math.nan,
+        "p_better_high": better.high if better else math.nan,
         "test": test,
         "p_value": p_value if complete else math.nan,
+        "look": f"{schedule.reached} of {len(schedule.sizes)}",
+        "p_sequential": _sequential(schedule, [p for _, p in tests]) if complete else math.nan,
         "correction": study.correction,
         "alpha": float(study.alpha),
-        "p_tost": _p_tost(finished, sesoi) if complete and pairs.finished.all() else math.nan,
+        "p_tost": tosts[-1] if complete else math.nan,
+        "p_tost_sequential": _sequential(schedule, tosts, one_sided=True) if complete else math.nan,
         "sesoi": sesoi,
         "expects": claim.expects if claim else "",
         "result": "",
@@ -482,7 +341,7 @@ def _p_value(test: str, pairs: Pairs) -> tuple[str, float]:
     if not len(improvements) or (used == "paired_t" and len(improvements) < 2):
         return used, math.nan
     if used == "signed_rank":
-        p_value = stats.signed_rank_test(improvements).p_value
+        p_value = stats.signed_rank_test(improvements, method=_method(improvements)).p_value
     elif used == "paired_t":
         p_value = stats.paired_t_test(improvements, 0.0).p_value
     elif used == "sign_flip":
@@ -492,11 +351,23 @@ def _p_value(test: str, pairs: Pairs) -> tuple[str, float]:
     return used, float(p_value)
 
 
+def _method(improvements: Floats) -> stats.Method:
+    """Exact where the exact distribution can be had; with more than a thousand pairs the normal limit is as good."""
+    return "exact" if len(improvements) <= stats.LARGEST_EXACT_N else "normal"
+
+
 def _p_tost(improvements: Floats, sesoi: float) -> float:
     """Return the p of equivalence within ``sesoi``; NaN without a SESOI or below two pairs."""
     if not sesoi > 0 or len(improvements) < 2:
         return math.nan
     return float(stats.tost_paired(improvements, 0.0, -sesoi, sesoi).p_value)
+
+
+def _sequential(schedule: Schedule, p_values: Sequence[float], one_sided: bool = False) -> float:
+    """Return the overall p of the looks so far; a look without a p counts as 1, NaN where this one has none."""
+    if math.isnan(p_values[-1]):
+        return math.nan
+    return schedule.sequential_p([1.0 if math.isnan(p) else p for p in p_values], one_sided)
 
 
 def _correlation(pairs: Pairs) -> float:
@@ -507,73 +378,69 @@ def _correlation(pairs: Pairs) -> float:
     return float(np.corrcoef(treatment, control)[0, 1])
 
 
-def _failures(comparison: _Comparison, pairs: Pairs, table: _Table) -> str:
+def _failures(comparison: _Comparison, pairs: Pairs, table: Table) -> str:
     """Return the failures in words, for example ``treatment: 2 of 10 diverged``; empty without any."""
     texts = []
     for side, arm in (("treatment", comparison.treatment), ("control", comparison.control)):
-        counts = table.outcomes(comparison.task, comparison.metric.name, arm, pairs.seeds.tolist())
+        counts = table.arm(comparison.task, comparison.metric.name, arm).failures(pairs.seeds)
         parts = [f"{number} of {len(pairs.seeds)} {outcome}" for outcome, number in counts.items()]
         if parts:
             texts.append(f"{side}: {', '.join(parts)}")
     return "; ".join(texts)
 
 
-def _baseline(table: _Table, task: str) -> dict[str, Any]:
+def _baseline(table: Table, task: str) -> dict[str, Any]:
     """Return name and mean of the task's trivial baseline on its primary metric."""
     if task not in table.trivial:
         return {"baseline_name": "", "baseline": math.nan}
     name, metric = table.trivial[task]
-    values = table.values(task, metric, BASELINE_PREFIX + name)
-    return {"baseline_name": name, "baseline": _mean(values.to_numpy(np.float64))}
+    return {"baseline_name": name, "baseline": _mean(table.baselines[task, name, metric].values)}
 
 
-def _effort(table: _Table, comparison: _Comparison, side: str) -> dict[str, Any]:
-    """Return an arm's parameters, mean seconds a run, median best epoch and cell."""
+def _effort(table: Table, comparison: _Comparison, side: str) -> dict[str, Any]:
+    """Return what an arm took: parameters, seconds, epochs, learning rate, validation score; and its cell."""
     arm = comparison.treatment if side == "treatment" else comparison.control
-    rows = table.scores.get((comparison.task, arm, comparison.metric.name))
-    cell = "" if rows is None or "cell" not in rows or not len(rows) else str(rows["cell"].iloc[0])
-    parameters = _finite(rows, "parameters")
-    epochs = _finite(rows, "best_epoch")
+    runs = table.arm(comparison.task, comparison.metric.name, arm)
+    parameters, epochs, rates = (runs.finite(name) for name in ("parameters", "best_epoch", "learning_rate"))
     return {
         f"parameters_{side}": int(parameters.max()) if len(parameters) else math.nan,
-        f"seconds_{side}": _mean(_finite(rows, "seconds")),
+        f"seconds_{side}": _mean(runs.finite("seconds")),
+        f"epochs_{side}": _mean(runs.finite("epochs")),
         f"best_epoch_{side}": float(np.median(epochs)) if len(epochs) else math.nan,
-        f"{side}_cell": cell,
+        f"validation_{side}": _mean(runs.finite("validation_score")),
+        f"learning_rate_{side}": float(rates[0]) if len(rates) else math.nan,
+        f"{side}_cell": runs.cell,
     }
 
 
-def _finite(rows: pd.DataFrame | None, column: str) -> Floats:
-    """Return the column's finite values, none when it is not there."""
-    if rows is None or column not in rows:
-        return np.empty(0)
-    values = pd.to_numeric(rows[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return np.asarray(values[np.isfinite(values)], dtype=np.float64)
-
-
-def _not_learned(study: StudyLike, table: _Table, comparison: _Comparison) -> str:
-    """Return why the study's control did not learn this task, empty where it did or the question does not arise.
+def control_not_learned(alpha: float, table: Table, task: str) -> str:
+    """Return why the study's control did not learn a task, empty where it did.
 
     The control must beat the trivial baseline on the primary metric: better mean, and a one-sided exact signed-rank p
-    of at most alpha. Not asked for comparisons with a baseline, for positive controls, and with so few seeds that no
-    score could pass (below five at alpha 0.05).
+    of at most alpha. Not asked with so few seeds that no score could pass (below five at alpha 0.05).
     """
-    task = comparison.task
-    exempt = comparison.control.startswith(BASELINE_PREFIX) or comparison.role == "positive_control"
-    if exempt or task not in table.trivial:
+    if task not in table.trivial:
         return ""
     name, metric_name = table.trivial[task]
     metric = table.metric(task, metric_name)
     pairs = table.pairs(task, metric_name, CONTROL, BASELINE_PREFIX + name, metric.direction)
-    if 0.5 ** len(pairs.seeds) > study.alpha:
+    if 0.5 ** len(pairs.seeds) > alpha:
         return ""
-    p_value = float(stats.signed_rank_test(pairs.improvements, alternative="greater").p_value)
-    if p_value <= study.alpha and _mean(pairs.finished_improvements) > 0:
+    improvements = pairs.improvements
+    p_value = float(stats.signed_rank_test(improvements, alternative="greater", method=_method(improvements)).p_value)
+    if p_value <= alpha and _mean(pairs.finished_improvements) > 0:
         return ""
     mean, baseline = _mean(pairs.control), _mean(pairs.treatment[np.isfinite(pairs.treatment)])
     return (
         f"control did not learn: {metric_name} {number(baseline)} against {number(mean)} of {name} "
         f"(one-sided {p_equation('p', p_value)})"
     )
+
+
+def _not_learned(study: StudyLike, table: Table, comparison: _Comparison) -> str:
+    """Return why the control did not learn; not asked for comparisons with a baseline and for positive controls."""
+    exempt = comparison.control.startswith(BASELINE_PREFIX) or comparison.role == "positive_control"
+    return "" if exempt else control_not_learned(study.alpha, table, comparison.task)
 
 
 # --- families and verdicts ---------------------------------------------------------------------------------------
@@ -584,7 +451,10 @@ def _adjust(study: StudyLike, rows: list[_Row]) -> None:
     correction = _CORRECTIONS.get(study.correction)
     if correction is None:
         raise UsageError(f"unknown correction{did_you_mean(study.correction, _CORRECTIONS)}")
-    for name, adjusted, adjust in (("p_value", "p_holm", correction), ("p_tost", "p_tost_holm", stats.holm)):
+    for name, adjusted, adjust in (
+        ("p_sequential", "p_holm", correction),
+        ("p_tost_sequential", "p_tost_holm", stats.holm),
+    ):
         known = [row for row in rows if not math.isnan(row.values[name])]
         if known:
             p_values = adjust([row.values[name] for row in known], m=len(rows))
@@ -600,7 +470,8 @@ def _judge(study: StudyLike, row: _Row) -> None:
     The power of the sign-flip test is taken as that of the signed-rank test, which has the same smallest p.
     """
     values, pairs = row.values, row.pairs
-    share = study.alpha / values["m"]
+    schedule = Schedule.of(study)
+    share = schedule.level(study.alpha / values["m"])
     sd = _sd(pairs.finished_improvements)
     test: stats.PowerTest = "paired_t" if values["test"] == "paired_t" else "signed_rank"
     if not math.isnan(sd):
@@ -609,6 +480,8 @@ def _judge(study: StudyLike, row: _Row) -> None:
     if row.sesoi > 0 and sd > 0:
         values["seeds_needed"] = stats.seeds_needed(row.sesoi / sd, share, POWER, test=test)
     verdict, reason = _verdict(study, row, share)
+    if schedule.next and verdict in ("no evidence", "underpowered", "cannot decide"):
+        reason += f"; look {values['look']}, the next one at {schedule.next} seeds"
     values["verdict"] = verdict
     values["verdict_suffix"] = _suffix(study, row, share) if verdict in ("better", "worse") else ""
     constant = "the differences have no variance" if sd == 0 else ""
@@ -618,7 +491,7 @@ def _judge(study: StudyLike, row: _Row) -> None:
 
 
 def _verdict(study: StudyLike, row: _Row, share: float) -> tuple[str, str]:
-    """Return the first verdict of the list whose rule matches, and why. ``share`` is alpha / m."""
+    """Return the first verdict of the list whose rule matches, and why. ``share`` is this look's part of alpha / m."""
     values, pairs, improvements = row.values, row.pairs, row.pairs.improvements
     if not pairs.planned or len(pairs.seeds) < pairs.planned:
         return "incomplete", _absent(row)
@@ -627,7 +500,7 @@ def _verdict(study: StudyLike, row: _Row, share: float) -> tuple[str, str]:
         smallest = min(1.0, 2.0 * 0.5**nonzero)
         return "cannot decide", (
             f"too few pairs: {nonzero} non-zero, smallest possible p {p_text(smallest)} is above "
-            f"alpha/m = {number(share)}"
+            f"{'alpha/m' if len(study.looks) < 2 else 'what alpha/m leaves for this look'} = {number(share)}"
         )
     if math.isnan(values["p_value"]):
         return "cannot decide", f"too few pairs: a t-test needs two, finished are {len(pairs.finished_improvements)}"
@@ -713,7 +586,7 @@ def _result(claim: Claim, verdict: str, suffix: str) -> str:
 # --- claims in words ---------------------------------------------------------------------------------------------
 
 
-def _summary_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary_row(rows: list[dict[str, Any]], scope: str, control_name: str) -> dict[str, Any]:
     """Return the summary of one claim from its rows."""
     held = sum(row["result"] == "holds" for row in rows)
     if any(row["result"] == "contradicted" for row in rows):
@@ -726,30 +599,37 @@ def _summary_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
         result = f"holds on {held} of {len(rows)}" if held else "does not hold"
     first = rows[0]
     kept = {name: first[name] for name in ("claim", "family", "role", "treatment", "control", "expects")}
-    return kept | {"tasks": len(rows), "held": held, "result": result, "sentence": _sentence(rows, result)}
+    return kept | {
+        "tasks": len(rows),
+        "held": held,
+        "result": result,
+        "sentence": _sentence(rows, result, scope, control_name),
+    }
 
 
-def _sentence(rows: list[dict[str, Any]], result: str) -> str:
+def _sentence(rows: list[dict[str, Any]], result: str, scope: str, control_name: str) -> str:
     """Return the sentence that a paper could print: the claim, the result, each task's figures, the scope."""
     first = rows[0]
     control = str(first["control"])
-    against = (
-        f"the baseline {control.removeprefix(BASELINE_PREFIX)}" if control.startswith(BASELINE_PREFIX) else control
-    )
-    tasks = "; ".join(_clause(row) for row in rows)
+    against = control_name if control == CONTROL else control.replace(BASELINE_PREFIX, "the baseline ")
+    counts = {row["pairs_done"] for row in rows}
+    common = len(counts) == 1 and not any(row["verdict"] == "incomplete" for row in rows)
+    seeds = f" over {first['pairs_done']:.0f} paired seeds" if common else ""
+    where = f" on {len(rows)} tasks" if len(rows) > 1 else ""
+    tasks = "; ".join(_clause(row, with_seeds=not common) for row in rows)
     rate = " at the control's learning rate," if first["tune"] == "none" else ""
     claim = str(first["sentence"]).strip().rstrip(".")
     if claim.split(" ")[0].isalpha():
         claim = claim[:1].upper() + claim[1:]
-    return f"{claim}: {result} ({first['treatment']} against {against}: {tasks}),{rate} {SCOPE}."
+    return f"{claim}: {result} ({first['treatment']} against {against}{seeds}{where}: {tasks}),{rate} {scope}."
 
 
-def _clause(row: dict[str, Any]) -> str:
+def _clause(row: dict[str, Any], with_seeds: bool) -> str:
     """Return one task's verdict with its figures."""
     verdict = f"{row['task']} {row['verdict']}" + (f" ({row['verdict_suffix']})" if row["verdict_suffix"] else "")
     if row["verdict"] == "incomplete":
         return f"{verdict}, {row['pairs_done']:.0f} of {row['pairs_planned']:.0f} pairs recorded"
-    figures = [f"{row['pairs_done']:.0f} paired seeds"]
+    figures = [f"{row['pairs_done']:.0f} paired seeds"] if with_seeds else []
     if not math.isnan(row["delta"]):
         unit = f" {row['unit']}" if row["unit"] not in ("", row["metric"]) else ""
         change = interval_text(row["delta"], row["delta_low"], row["delta_high"])
@@ -758,4 +638,4 @@ def _clause(row: dict[str, Any]) -> str:
         figures.append(p_equation("adjusted p", row["p_holm"]))
     if row["failures"]:
         figures.append(row["failures"].replace("; ", ", "))
-    return f"{verdict}, {', '.join(figures)}"
+    return ", ".join([verdict, *figures])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -134,14 +135,131 @@ def list_(
     show(tables[what]())
 
 
+@app.command(
+    epilog="Example: notafluke analyse examples/scores.csv --control tanh --metric loss --lower-is-better --sesoi 2% "
+    "--out results/analysis"
+)
+def analyse(
+    scores: Annotated[Path, typer.Argument(help="A CSV file with a row for each run: treatment, seed, score.")],
+    control: Annotated[str, typer.Option(help="The treatment that all others are compared with.")],
+    out: Annotated[Path, typer.Option(help="The folder for tables and figures.")],
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="The metric's name; the column with the scores, unless --score-column is "
+            "given or there is a column score."
+        ),
+    ] = "score",
+    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Lower scores are better.")] = False,
+    alpha: Annotated[float, typer.Option(help="Family-wise error rate over all comparisons.")] = 0.05,
+    sesoi: Annotated[str, typer.Option(help="Smallest effect size of interest: 0.01 in metric units, or 2%.")] = "",
+    baseline: Annotated[str, typer.Option(help="A score that every run is compared with: is the best one luck?")] = "",
+    only_common_seeds: Annotated[
+        bool, typer.Option("--only-common-seeds", help="Leave out seeds that a treatment lacks.")
+    ] = False,
+    task_column: Annotated[str, typer.Option(help="Column of the task; one task where it is missing.")] = "task",
+    treatment_column: Annotated[str, typer.Option(help="Column of the treatment.")] = "treatment",
+    seed_column: Annotated[str, typer.Option(help="Column of the seed.")] = "seed",
+    score_column: Annotated[str, typer.Option(help="Column of the score.")] = "score",
+    status_column: Annotated[str, typer.Option(help="Column of the status: ok, diverged, crashed, ...")] = "status",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as one JSON object.")] = False,
+) -> None:
+    """Decide on scores from elsewhere.
+
+    The same tables and figures as for a study, from a CSV file of any tracker, paper or program.
+    """
+    from notafluke.external import request_of
+    from notafluke.report.external import analyse_file
+
+    columns = {
+        "task": task_column,
+        "treatment": treatment_column,
+        "seed": seed_column,
+        "score": score_column,
+        "status": status_column,
+    }
+    request = request_of(scores, control, metric, lower_is_better, columns, alpha, sesoi, baseline, only_common_seeds)
+    analyse_file(request, out, as_json)
+
+
+def _number_option(option: str, description: str, whole: bool = False) -> Any:
+    """An option for a number; what is none is refused in one line."""
+
+    def parse(text: str) -> float:
+        try:
+            return int(text) if whole else float(text)
+        except ValueError:
+            raise UsageError(f"{option} {text}: expected a {'whole ' if whole else ''}number") from None
+
+    return typer.Option(option, parser=parse, metavar="<int>" if whole else "<float>", help=description)
+
+
+@app.command(epilog="Example: notafluke power --seeds 10 --treatments 9 --effect 0.8")
+def power(
+    seeds: Annotated[
+        int | None, _number_option("--seeds", "Number of seeds: what can they detect?", whole=True)
+    ] = None,
+    effect: Annotated[
+        float | None,
+        _number_option(
+            "--effect", "An effect d_z, mean difference / SD of the differences: how many seeds does it need?"
+        ),
+    ] = None,
+    treatments: Annotated[
+        int, _number_option("--treatments", "Treatments that are compared with the control.", whole=True)
+    ] = 1,
+    tasks: Annotated[int, _number_option("--tasks", "Tasks on which each is compared.", whole=True)] = 1,
+    alpha: Annotated[float, _number_option("--alpha", "Family-wise error rate over all comparisons.")] = 0.05,
+    power: Annotated[float, _number_option("--power", "The chance with which an effect is to be detected.")] = 0.8,
+    test: Annotated[str, typer.Option(help="signed_rank or paired_t")] = "signed_rank",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what so many seeds can detect.
+
+    Before any run: the smallest p and effect, alone and after Holm's correction, and the seeds that an effect needs.
+    """
+    from notafluke.report.listing import show
+    from notafluke.report.questions import json_text, power_answer, power_page
+
+    answer = power_answer(seeds, effect, treatments, tasks, alpha, power, test)
+    if as_json:
+        typer.echo(json_text(answer))
+    else:
+        show(power_page(answer))
+
+
+@app.command(epilog="Example: notafluke fluke --scores 2.7,5.2,5.8,7.1,8.4,10.1,11.1,11.7,13,14.9 --baseline 10.6")
+def fluke(
+    scores: Annotated[
+        str, typer.Option(help="One score for each seed, 9.1,14.9,...; or a file with one on each line, - for stdin.")
+    ],
+    baseline: Annotated[
+        float, _number_option("--baseline", "The score to beat, such as that of buy-and-hold or chance.")
+    ],
+    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Lower scores are better.")] = False,
+    alpha: Annotated[float, _number_option("--alpha", "Level of the test of the mean against the baseline.")] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say whether the best of n seeds is a fluke.
+
+    From the scores of all seeds: what their mean says, and how good the best of so many is from luck alone.
+    """
+    from notafluke.report.listing import show
+    from notafluke.report.questions import fluke_answer, fluke_page, json_text, parse_scores
+
+    answer = fluke_answer(parse_scores(scores), baseline, lower_is_better, alpha)
+    if as_json:
+        typer.echo(json_text(answer))
+    else:
+        show(fluke_page(answer))
+
+
 @track.command("init", epilog="Example: notafluke track init")
 def track_init() -> None:
     """Create the tracking database.
 
     Once, before several processes write to it.
     """
-    from pathlib import Path
-
     from notafluke.configuration import compose_run, conf_folder
     from notafluke.tracking import connect
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
+from matplotlib.figure import Figure
 
-from notafluke.claims import decide, summarise
+from notafluke.advice import with_advice
+from notafluke.analysis import Analysis, analyse
 from notafluke.options import reconstruction_note
+from notafluke.origin import study_provenance
 from notafluke.plan import Plan
 from notafluke.registration import cautions, note_look, register
-from notafluke.report.figures import forest, save
-from notafluke.report.gradients import collect_norms, gradient_norms
-from notafluke.report.tables import Page, write_significance
+from notafluke.report.figures import save
+from notafluke.report.gallery import analysis_figures, training_figures
+from notafluke.report.tables import Page, PageFigure, write_tables
 from notafluke.scores import collect, planned_runs
 
 
 def decide_study(plan: Plan) -> list[Path]:
     """Write tables and figures of a study, and note the look; returns the files. Absent runs show as incomplete."""
     register(plan)
-    decisions, summary, scores, baselines = judge(plan)
-    figure = forest(decisions, scores, baselines, planned_runs(plan), title=plan.study.title)
-    figures = save(figure, plan.folder / "figures", "forest")
-    norms = save(gradient_norms(collect_norms(plan), plan.study.title), plan.folder / "figures", "gradient_norms")
-    page = Page(plan.study.title, notes(plan), plan.options, figures[0].read_bytes(), norms[0].read_bytes())
-    tables = write_significance(decisions, scores, summary, plan.folder / "tables", page)
+    analysis = judge(plan)
+    figures = [*analysis_figures(analysis, plan.study.title), *training_figures(plan)]
+    files, shown = write_figures(figures, plan.folder / "figures")
+    page = Page(plan.study.title, notes(plan), plan.options, shown)
+    tables = write_tables(analysis, plan.folder / "tables", page)
     note_look(plan)
-    return [*tables, *figures, *norms]
+    return [*tables, *files]
+
+
+def write_figures(figures: list[tuple[PageFigure, Figure]], folder: Path) -> tuple[list[Path], list[PageFigure]]:
+    """Write each figure as SVG and PNG; returns the files, and the figures with their SVG for the page."""
+    files: list[Path] = []
+    shown: list[PageFigure] = []
+    for described, figure in figures:
+        written = save(figure, folder, described.name)
+        files += written
+        shown.append(replace(described, svg=written[0].read_bytes()))
+    return files, shown
 
 
 def notes(plan: Plan) -> list[str]:
@@ -34,8 +47,9 @@ def notes(plan: Plan) -> list[str]:
     return [*cautions(plan), *plan.warnings, *reconstruction_note(plan.options)]
 
 
-def judge(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Decisions, their summary by claim, and the scores and baselines that they rest on."""
-    scores, baselines = collect(plan)
-    decisions = decide(plan.study, scores, baselines, planned_runs(plan))
-    return decisions, summarise(decisions), scores, baselines
+def judge(plan: Plan) -> Analysis:
+    """Everything that follows from the recorded runs of a study."""
+    collected = collect(plan)
+    provenance = study_provenance(plan, collected.provenance)
+    analysis = analyse(plan.study, collected.scores, collected.baselines, planned_runs(plan), provenance)
+    return replace(analysis, summary=with_advice(analysis.summary, analysis.decisions, plan))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,13 +48,14 @@ class Cell:
     """One task x one treatment: what trains together. ``key`` hashes all that a run is, apart from its seed.
 
     ``changes`` are the overrides against ``conf/config.yaml`` that make it, in canonical form; ``folder`` is
-    ``results/runs/<task>/<changes>-<first 8 of key>``.
+    ``results/runs/<task>/<changes>-<first 8 of key>``; ``learning_rate`` that of its optimizer, NaN where it has none.
     """
 
     task: str
     changes: Mapping[str, str]
     key: str
     folder: str
+    learning_rate: float
 
     def run_key(self, seed: int) -> str:
         """sha256 that identifies the run of one seed."""
@@ -82,11 +84,13 @@ class Cell:
 class Plan:
     """A study with the cell of each (task, arm).
 
-    ``cells_per_job`` is how many cells one process trains, ``options`` what the options in use say of themselves,
-    ``warnings`` what should be known about the study, ``files`` the further files that it read.
+    ``overrides`` are the command line's; ``cells_per_job`` is how many cells one process trains, ``options`` what the
+    options in use say of themselves, ``warnings`` what should be known about the study, ``files`` the further files
+    that it read.
     """
 
     study: Study
+    overrides: tuple[str, ...]
     cells_per_job: int
     results: str
     cells: Mapping[str, Mapping[str, Cell]]
@@ -119,6 +123,7 @@ class Plan:
         return {
             "name": self.study.name,
             "study": self.study.as_text_tree(),
+            "overrides": list(self.overrides),
             "cells_per_job": self.cells_per_job,
             "results": self.results,
             "cells": {task: {arm: asdict(cell) for arm, cell in arms.items()} for task, arms in self.cells.items()},
@@ -135,6 +140,7 @@ class Plan:
         options = tuple(DescribedOption(**option) for option in tree["options"])
         return cls(
             study,
+            tuple(tree["overrides"]),
             tree["cells_per_job"],
             tree["results"],
             cells,
@@ -179,7 +185,9 @@ def make_cell(run: RunConfig) -> Cell:
     label = ",".join(f"{name}={value}" for name, value in shown.items()) or "default"
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])
-    return Cell(task, changes, key, (results / "runs" / task / f"{slug}-{key[:8]}").as_posix())
+    folder = (results / "runs" / task / f"{slug}-{key[:8]}").as_posix()
+    rate = run.config["optimizer"].get("lr", math.nan)
+    return Cell(task, changes, key, folder, float(rate) if isinstance(rate, int | float) else math.nan)
 
 
 def targets_of(config: Mapping[str, Any]) -> list[str]:
@@ -200,6 +208,9 @@ class _PlannedArm:
 
 def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     """Expand a study into its plan and check all of it. Raises UsageError; writes nothing."""
+    # Here, because a plan out of the cache needs no statistics.
+    from notafluke.claims import undecidable
+
     conf = conf_folder()
     study, warnings = load_study(conf, name, overrides)
     planned = {
@@ -213,10 +224,12 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     for claim in study.claims:
         for task in claim.tasks:
             _check_metric(f"study {name}: claim {claim.id}", claim, planned[task][CONTROL].task)
+    warnings += undecidable(study)
     everyone = [own for arms in planned.values() for own in arms.values()]
     choices = dict.fromkeys((group, own.run.choices[group]) for group in groups(conf) for own in everyone)
     return Plan(
         study=study,
+        overrides=tuple(overrides),
         cells_per_job=cells_per_job(conf, name),
         results=everyone[0].run.config["execution"]["results"],
         cells={task: {arm: own.cell for arm, own in arms.items()} for task, arms in planned.items()},

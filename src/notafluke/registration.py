@@ -14,6 +14,7 @@ import yaml
 from notafluke.configuration import flatten
 from notafluke.files import write_atomic
 from notafluke.plan import Plan
+from notafluke.study import Study
 
 
 def register(plan: Plan) -> None:
@@ -51,14 +52,15 @@ def cautions(plan: Plan) -> list[str]:
     return [*_changed(plan), *_late(plan), *_looked_before(plan)]
 
 
-def _registered(plan: Plan) -> dict[str, Any] | None:
+def registered_study(plan: Plan) -> dict[str, Any] | None:
+    """What ``register`` has stored; None where there is nothing yet."""
     path = plan.folder / "registered.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     return content if isinstance(content, dict) else None
 
 
 def _changed(plan: Plan) -> list[str]:
-    registered = _registered(plan)
+    registered = registered_study(plan)
     if registered is None or registered["digest"] == plan.study.digest:
         return []
     before, after = (_readable(tree) for tree in (registered["study"], plan.study.as_text_tree()))
@@ -88,26 +90,47 @@ def _readable(tree: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _late(plan: Plan) -> list[str]:
-    registered = _registered(plan)
+    registered = registered_study(plan)
     before = registered["runs_recorded_before"] if registered else 0
-    if not before:
+    if not before or _registered_at_an_earlier_look(plan):
         return []
     return [
         f"Registered late: {before} of its runs were recorded before this study was, so its claims are exploratory."
     ]
 
 
-def _looked_before(plan: Plan) -> list[str]:
-    """Looks at other seeds of the same design, the study's overridden forms included, before the first at these."""
-    now, design = list(plan.study.seeds), plan.study.design_digest
+def _registered_at_an_earlier_look(plan: Plan) -> bool:
+    """Whether an earlier declared look of the same design was registered before any of its runs was recorded."""
+    for path in (folder / "registered.yaml" for folder in _forms(plan)):
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not isinstance(content, dict) or content["runs_recorded_before"]:
+            continue
+        seeds = content["study"]["seeds"]
+        same_design = Study.from_text_tree("", content["study"]).design_digest == plan.study.design_digest
+        if same_design and plan.study.looks and seeds == list(plan.study.seeds)[: len(seeds)]:
+            return True
+    return False
+
+
+def _forms(plan: Plan) -> list[Path]:
+    """The folders of the study and of its overridden forms."""
     name = plan.study.name.partition("+")[0]
-    folders = [Path(plan.results) / name, *sorted(Path(plan.results).glob(f"{name}+*"))]
-    looks = [look for folder in folders for look in _looks(folder) if look["design"] == design]
+    return [Path(plan.results) / name, *sorted(Path(plan.results).glob(f"{name}+*"))]
+
+
+def _looked_before(plan: Plan) -> list[str]:
+    """Looks at other seeds of the same design, the study's overridden forms included, before the first at these.
+
+    Looks of the declared schedule have their share of alpha and are left out: those at the first seeds of these.
+    """
+    now, design = list(plan.study.seeds), plan.study.design_digest
+    looks = [look for folder in _forms(plan) for look in _looks(folder) if look["design"] == design]
     first = min((look["time"] for look in looks if look["seeds"] == now), default="~")
-    earlier = sorted({len(look["seeds"]) for look in looks if look["seeds"] != now and look["time"] < first})
-    if not earlier:
+    before = [look["seeds"] for look in looks if look["seeds"] != now and look["time"] < first]
+    undeclared = [seeds for seeds in before if not plan.study.looks or seeds != now[: len(seeds)]]
+    if not undeclared:
         return []
-    counts = ", ".join(map(str, earlier))
+    counts = ", ".join(map(str, sorted({len(seeds) for seeds in undeclared})))
     return [f"Exploratory: looked at before with {counts} seeds, without a declared schedule of looks."]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,7 @@ SCORE_COLUMNS = (
     "epochs",
     "best_epoch",
     "validation_score",
+    "learning_rate",
 )
 BASELINE_COLUMNS = ("task", "seed", "name", "metric", "value", "trivial")
 
@@ -42,15 +44,25 @@ def planned_runs(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "arm", "seed"])
 
 
-def collect(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and baselines of every recorded run.
+@dataclass(frozen=True)
+class Collected:
+    """What the recorded runs of a study hold.
 
-    Scores (SCORE_COLUMNS) have one row for each (task, arm, seed, metric); the value of a run that did not end well
-    is NaN. Baselines (BASELINE_COLUMNS) come from the first arm of the task that has a record of the seed. Records
-    under another run key are not counted.
+    ``scores`` (SCORE_COLUMNS) have one row for each (task, arm, seed, metric); the value of a run that did not end well
+    is NaN. ``baselines`` (BASELINE_COLUMNS) come from the first arm of the task that has a record of the seed.
+    ``provenance`` is that of each run.
     """
+
+    scores: pd.DataFrame
+    baselines: pd.DataFrame
+    provenance: list[Mapping[str, Any]]
+
+
+def collect(plan: Plan) -> Collected:
+    """Read every recorded run of a study. Records under another run key are not counted."""
     scores: list[dict[str, Any]] = []
     baselines: dict[tuple[str, int, str], dict[str, Any]] = {}
+    provenance: dict[str, Mapping[str, Any]] = {}
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
             for seed in plan.study.seeds:
@@ -58,11 +70,13 @@ def collect(plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
                 if record is None or record.run_key != cell.run_key(seed):
                     continue
                 scores += _score_rows(task, arm, cell, record)
+                provenance[record.run_key] = record.provenance
                 for baseline in record.baselines:
                     baselines.setdefault((task, seed, baseline["name"]), {"task": task, "seed": seed, **baseline})
-    return (
+    return Collected(
         pd.DataFrame(scores, columns=list(SCORE_COLUMNS)),
         pd.DataFrame(list(baselines.values()), columns=list(BASELINE_COLUMNS)),
+        list(provenance.values()),
     )
 
 
@@ -86,4 +100,5 @@ def _score_rows(task: str, arm: str, cell: Cell, record: RunRecord) -> Iterator[
             "epochs": record.last_epoch + 1,
             "best_epoch": record.best_epoch,
             "validation_score": record.validation.get(record.primary_metric, float("nan")),
+            "learning_rate": cell.learning_rate,
         }

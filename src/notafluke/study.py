@@ -24,6 +24,7 @@ from notafluke.configuration import (
 )
 from notafluke.errors import UsageError, did_you_mean
 
+Spending = Literal["obrien_fleming", "pocock"]
 Expectation = Literal["better", "worse", "equivalent", "not_worse"]
 Role = Literal["claim", "negative_control", "positive_control"]
 
@@ -32,6 +33,7 @@ BASELINE_PREFIX = "baseline:"
 TESTS = ("signed_rank", "paired_t", "sign_flip")
 CORRECTIONS = ("holm", "benjamini_hochberg")
 TUNES = ("none",)
+SPENDINGS = ("obrien_fleming", "pocock")
 EXPECTATIONS = get_args(Expectation)
 ROLES = get_args(Role)
 
@@ -76,8 +78,9 @@ class Arm:
 class Study:
     """A resolved study: what is trained and what is decided, command-line overrides included.
 
-    ``name`` is its folder below ``results/``: the file's name, with ``+<hash8>`` when overridden. ``arms`` are the
-    arms of each task, the control first.
+    ``name`` is its folder below ``results/``: the file's name, with ``+<hash8>`` when overridden. ``looks`` are the
+    declared numbers of seeds at which it is looked at, none for one look; ``spending`` is how they spend alpha.
+    ``arms`` are the arms of each task, the control first.
     """
 
     name: str
@@ -86,6 +89,8 @@ class Study:
     test: str
     correction: str
     tune: str
+    looks: tuple[int, ...]
+    spending: Spending
     seeds: tuple[int, ...]
     arms: Mapping[str, tuple[Arm, ...]]
     claims: tuple[Claim, ...]
@@ -107,7 +112,8 @@ class Study:
         arms = {
             task: tuple(Arm(arm, overrides) for arm, overrides in own.items()) for task, own in tree["arms"].items()
         }
-        return cls(**{**tree, "name": name, "seeds": tuple(tree["seeds"]), "arms": arms, "claims": claims})
+        numbers = {key: tuple(tree[key]) for key in ("looks", "seeds")}
+        return cls(**{**tree, **numbers, "name": name, "arms": arms, "claims": claims})
 
     @property
     def digest(self) -> str:
@@ -179,6 +185,8 @@ class StudyDraft:
     test: str
     correction: str
     tune: str
+    looks: Any
+    spending: Any
     factorial: Any
     control: dict[str, str]
     tasks: dict[str, dict[str, str]]
@@ -191,8 +199,9 @@ class StudyDraft:
         """Read and check a study file. Raises UsageError that names the file and the key."""
         path = Path("conf") / "study" / f"{name}.yaml"
         content = read_yaml(conf.parent / path)
-        keys = ["title", "alpha", "test", "correction", "tune", "factorial", "control", "tasks", "sweep", "claims"]
-        _require_keys(str(path), content, [*keys, "cells_per_job"], required=["tasks", "sweep"])
+        keys = ["title", "alpha", "test", "correction", "tune", "looks", "spending", "factorial"]
+        keys += ["control", "tasks", "sweep", "claims", "cells_per_job"]
+        _require_keys(str(path), content, keys, required=["tasks", "sweep"])
         draft = cls(
             conf,
             path,
@@ -201,6 +210,8 @@ class StudyDraft:
             str(content.get("test", TESTS[0])),
             str(content.get("correction", CORRECTIONS[0])),
             str(content.get("tune", TUNES[0])),
+            content.get("looks", []),
+            content.get("spending", SPENDINGS[0]),
             content.get("factorial", False),
             _overrides(f"{path}: control", content.get("control")),
             _task_settings(path, content["tasks"]),
@@ -220,9 +231,18 @@ class StudyDraft:
             ("test", self.test, TESTS),
             ("correction", self.correction, CORRECTIONS),
             ("tune", self.tune, TUNES),
+            ("spending", self.spending, SPENDINGS),
         ):
             if value not in valid:
                 raise UsageError(f"{self.path}: {key}: unknown {value!r}{did_you_mean(value, valid)}")
+        numbers = self.looks if isinstance(self.looks, list) else [None]
+        if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in numbers) or (
+            sorted(set(numbers)) != numbers or len(numbers) == 1
+        ):
+            raise UsageError(
+                f"{self.path}: looks: {self.looks!r} is no list of two or more ascending numbers of seeds, such as "
+                "[10, 20, 40]"
+            )
 
     def override(self, overrides: Mapping[str, str]) -> None:
         """Apply the user's overrides, which win over the settings of single tasks; ``tasks.stock.KEY`` is for one."""
@@ -263,16 +283,35 @@ class StudyDraft:
                 warnings.append(f"claim {claim_id} is not decided {where} under these overrides: {reasons}")
             if kept:
                 claims.append(replace(claim, tasks=kept))
-        study = Study(name, self.title, self.alpha, self.test, self.correction, self.tune, seeds, arms, tuple(claims))
+        study = Study(
+            name=name,
+            title=self.title,
+            alpha=self.alpha,
+            test=self.test,
+            correction=self.correction,
+            tune=self.tune,
+            looks=tuple(self.looks),
+            spending=self.spending,
+            seeds=seeds,
+            arms=arms,
+            claims=tuple(claims),
+        )
         if not any(len(own) > 1 for own in arms.values()) and not claims:
             raise UsageError(f"{self.path}: the sweep expands to the control alone: no treatment and no claim")
         return study
 
     def _seeds(self) -> tuple[int, ...]:
         try:
-            return seed_values(self.sweep.get("seed", "range(0,10)"))
+            seeds = seed_values(self.sweep.get("seed", "range(0,10)"))
         except UsageError as error:
             raise UsageError(f"{self.path}: {error}") from error
+        if self.looks and (len(seeds) not in self.looks or list(seeds) != sorted(seeds)):
+            valid = ", ".join(map(str, self.looks))
+            raise UsageError(
+                f"{self.path}: seed={self.sweep.get('seed', 'range(0,10)')}: the declared looks are at {valid} seeds, "
+                "ascending, each look with those of the one before"
+            )
+        return seeds
 
     def _arms(self, task: str, settings: Mapping[str, str]) -> Iterator[Arm]:
         """The control and the treatments of one task; swept values that are the control's are the control."""
@@ -383,10 +422,11 @@ def _sesoi(where: str, value: Any, tasks: Sequence[str]) -> dict[str, Sesoi]:
         return {}
     by_task = value if isinstance(value, dict) else {task: value for task in tasks}
     _require_keys(where, by_task, list(tasks), required=tasks)
-    return {task: _one_sesoi(where, by_task[task]) for task in tasks}
+    return {task: read_sesoi(where, by_task[task]) for task in tasks}
 
 
-def _one_sesoi(where: str, value: Any) -> Sesoi:
+def read_sesoi(where: str, value: Any) -> Sesoi:
+    """A smallest effect size of interest as written: ``0.01`` or ``2%``. Raises UsageError that says where."""
     text = str(value).strip()
     relative = text.endswith("%")
     try:

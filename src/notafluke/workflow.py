@@ -11,6 +11,7 @@ from notafluke.code_digest import code_digest
 from notafluke.configuration import split_overrides
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
+from notafluke.report.columns import FIGURES, TABLES
 
 KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
@@ -27,6 +28,17 @@ def study_and_overrides(config: Mapping[str, Any]) -> tuple[str, str]:
 def plan_of(study: str, overrides: str) -> Plan:
     """The plan of a study under overrides that are separated by blanks. Raises UsageError."""
     return load_plan(study, split_overrides(overrides))
+
+
+def table_files(plan: Plan) -> list[str]:
+    """The tables that the last rule writes beside the page."""
+    files = [f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")]
+    return [str(plan.folder / "tables" / name) for name in [*files, "significance.md", "scores.csv"]]
+
+
+def figure_files(plan: Plan, suffix: str) -> list[str]:
+    """The figures that the last rule draws, as ``svg`` or ``png``."""
+    return [str(plan.folder / "figures" / f"{name}.{suffix}") for name in FIGURES]
 
 
 def rule_name(cells: Sequence[Cell]) -> str:

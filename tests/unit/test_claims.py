@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -13,94 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
+from score_tables import Tables, ToyStudy, claim, two_arms
 
 from notafluke import claims
 from notafluke.errors import UsageError
 from notafluke.report.columns import COLUMNS
-from notafluke.study import Claim, Sesoi
+from notafluke.study import Claim
 
 WIDE = np.array([0.3, 1.1, -0.4, 0.9, 0.2, -0.8, 0.6, 0.15, -0.25, 0.5])
-
-
-@dataclass(frozen=True)
-class ToyStudy:
-    """What ``claims.decide`` reads of a study."""
-
-    claims: tuple[Claim, ...]
-    alpha: float = 0.05
-    test: str = "signed_rank"
-    correction: str = "holm"
-    tune: str = "none"
-    name: str = "toy"
-
-
-@dataclass
-class Tables:
-    """Scores, baselines and plan, filled arm by arm; ``None`` is a diverged run, ``...`` an absent one."""
-
-    direction: str = "higher"
-    metric: str = "score"
-    scores: list[dict[str, Any]] = field(default_factory=list)
-    baselines: list[dict[str, Any]] = field(default_factory=list)
-    planned: list[dict[str, Any]] = field(default_factory=list)
-
-    def arm(self, arm: str, values: Any, task: str = "toy") -> Tables:
-        """Add an arm's scores, seed by seed."""
-        for seed, value in enumerate(values):
-            self.planned.append({"task": task, "arm": arm, "seed": seed})
-            if value is ...:
-                continue
-            self.scores.append(
-                {
-                    "task": task,
-                    "arm": arm,
-                    "seed": seed,
-                    "metric": self.metric,
-                    "value": math.nan if value is None else float(value),
-                    "outcome": "diverged" if value is None else "ok",
-                    "direction": self.direction,
-                    "unit": "points",
-                    "primary": True,
-                    "run_key": f"{task}-{arm}-{seed}",
-                    "cell": f"results/runs/{task}/{arm}",
-                    "parameters": 10,
-                    "seconds": 1.0 + seed,
-                    "epochs": 5,
-                    "best_epoch": 3,
-                    "validation_score": 0.0,
-                }
-            )
-        return self
-
-    def baseline(self, name: str, values: Any, trivial: bool = False, task: str = "toy") -> Tables:
-        """Add a baseline's values, seed by seed."""
-        for seed, value in enumerate(values):
-            key = {"task": task, "seed": seed, "name": name, "metric": self.metric}
-            self.baselines.append(key | {"value": float(value), "trivial": trivial})
-        return self
-
-    def frames(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-        """Return the three tables."""
-        empty: dict[str, list[Any]] = {"task": [], "seed": [], "name": [], "metric": [], "value": [], "trivial": []}
-        return (
-            pd.DataFrame(self.scores),
-            pd.DataFrame(self.baselines) if self.baselines else pd.DataFrame(empty),
-            pd.DataFrame(self.planned),
-        )
-
-
-def claim(treatment: str = "a=1", control: str = "control", sesoi: float | None = 0.5, **changes: Any) -> Claim:
-    tasks = changes.pop("tasks", ("toy",))
-    declared = {} if sesoi is None else {task: Sesoi(sesoi, changes.get("relative", False)) for task in tasks}
-    changes.pop("relative", None)
-    options: dict[str, Any] = {
-        "id": f"{treatment}-{control}",
-        "sentence": "A helps.",
-        "metric": None,
-        "expects": "better",
-        "role": "claim",
-    }
-    return Claim(treatment=treatment, control=control, tasks=tasks, sesoi=declared, **(options | changes))
 
 
 def decide(tables: Tables, *declared: Claim, **options: Any) -> pd.DataFrame:
@@ -109,13 +28,6 @@ def decide(tables: Tables, *declared: Claim, **options: Any) -> pd.DataFrame:
 
 def one(tables: Tables, *declared: Claim, **options: Any) -> dict[str, Any]:
     return claims.records(decide(tables, *(declared or (claim(),)), **options))[0]
-
-
-def two_arms(differences: Any, direction: str = "higher", control: Any = None) -> Tables:
-    """Return a table in which the treatment's score is the control's plus the difference."""
-    base = np.linspace(10, 12, len(differences)) if control is None else control
-    treated = [value if value in (None, ...) else b + value for value, b in zip(differences, base, strict=True)]
-    return Tables(direction).arm("control", base).arm("a=1", treated)
 
 
 # --- known answers -----------------------------------------------------------------------------------------------
@@ -529,7 +441,7 @@ def test_summary_over_tasks() -> None:
     assert summary["result"].tolist() == ["holds on 1 of 2"]
     sentence = summary["sentence"][0]
     assert sentence.startswith(
-        "A helps: holds on 1 of 2 (a=1 against control: toy better (relevant), 10 paired seeds, "
+        "A helps: holds on 1 of 2 (a=1 against control over 10 paired seeds on 2 tasks: toy better (relevant), "
     )
     assert "at the control's learning rate" in sentence
     assert sentence.endswith("over retrainings, on this test period/set.")

@@ -15,7 +15,19 @@ from notafluke import cli
 from notafluke.configuration import groups, options
 
 CONF = Path(__file__).parents[2] / "conf"
-COMMANDS = [["train"], ["train-cells"], ["plan"], ["decide"], ["show"], ["list"], ["track", "init"], ["track", "sync"]]
+COMMANDS = [
+    ["train"],
+    ["train-cells"],
+    ["plan"],
+    ["decide"],
+    ["show"],
+    ["list"],
+    ["track", "init"],
+    ["track", "sync"],
+    ["fluke"],
+    ["power"],
+    ["analyse"],
+]
 Run = Callable[..., tuple[int, str, str]]
 
 

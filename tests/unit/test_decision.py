@@ -17,6 +17,7 @@ from notafluke import decision
 from notafluke.plan import Plan, make_plan
 from notafluke.records import RunRecord, write_record
 from notafluke.registration import cautions, note_look, register
+from notafluke.workflow import figure_files, table_files
 
 STUDY: dict[str, Any] = {
     "title": "Iris against tanh",
@@ -206,13 +207,8 @@ class TestDecide:
         register(plan)
         record_all(plan)
         files = decision.decide_study(plan)
-        assert {path.relative_to(plan.folder).as_posix() for path in files} >= {
-            "tables/significance.csv",
-            "tables/significance.md",
-            "tables/significance.html",
-            "figures/forest.svg",
-            "figures/forest.png",
-        }
+        expected = {*table_files(plan), *figure_files(plan, "svg"), *figure_files(plan, "png")}
+        assert set(map(str, files)) == expected | {str(plan.folder / "tables" / "significance.html")}
         assert all(path.stat().st_size > 0 for path in files)
         (look,) = looks_of(plan)
         assert look["runs"] == 12 and look["seeds"] == list(range(6))
@@ -223,10 +219,10 @@ class TestDecide:
         plan = make_plan("tiny")
         record_all(plan)
         plan.cells["adding"]["activation=iris"].metrics_file(2).unlink()
-        decisions = decision.judge(plan)[0]
+        decisions = decision.judge(plan).decisions
         assert decisions["verdict"].tolist() == ["incomplete"]
         record(plan, "activation=iris", 2, 0.0, outcome="diverged")
-        decisions = decision.judge(plan)[0]
+        decisions = decision.judge(plan).decisions
         assert decisions["verdict"].tolist() != ["incomplete"]
 
     def test_a_record_under_another_key_is_not_counted(self, place: Path) -> None:
@@ -235,7 +231,7 @@ class TestDecide:
         path = plan.cells["adding"]["control"].metrics_file(0)
         content = json.loads(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps({**content, "run_key": "0" * 64}), encoding="utf-8")
-        scores = decision.judge(plan)[2]
+        scores = decision.judge(plan).scores
         assert len(scores) == 11
 
     def test_more_seeds_are_said_to_be_exploratory_in_the_table(self, place: Path) -> None:

@@ -6,7 +6,7 @@ import html
 import io
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,12 +17,24 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
+from score_tables import ToyStudy
 
 from notafluke import claims
+from notafluke.analysis import Analysis, analyse
 from notafluke.files import write_atomic
 from notafluke.options import DescribedOption
-from notafluke.report import figures, numbers, tables, terminal
-from notafluke.report.columns import COLUMNS
+from notafluke.origin import provenance_frame
+from notafluke.report import figures, gallery, numbers, tables, terminal
+from notafluke.report.columns import (
+    CLAIM_COLUMNS,
+    COLUMNS,
+    FAILURE_COLUMNS,
+    FIGURES,
+    LUCK_COLUMNS,
+    OVERALL_COLUMNS,
+    PROVENANCE_COLUMNS,
+    TABLES,
+)
 from notafluke.report.style import VERDICT_STYLES
 from notafluke.study import Claim, Sesoi
 
@@ -35,36 +47,36 @@ OPTIONS = [
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@dataclass(frozen=True)
-class ToyStudy:
-    """What ``claims.decide`` reads of a study."""
-
-    claims: tuple[Claim, ...]
-    alpha: float = 0.05
-    test: str = "signed_rank"
-    correction: str = "holm"
-    tune: str = "none"
-    name: str = "toy"
+FIGURE = tables.PageFigure("forest", "Every seed", "How to read it", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
 
 
 @dataclass(frozen=True)
 class Example:
     """A decided study with failures, an extreme seed, an absent run, controls and exploratory rows."""
 
-    scores: pd.DataFrame
-    baselines: pd.DataFrame
-    planned: pd.DataFrame
-    decisions: pd.DataFrame
-    summary: pd.DataFrame
+    analysis: Analysis
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        return self.analysis.scores
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        return self.analysis.decisions
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        return self.analysis.summary
 
     def figure(self, title: str = "Toy") -> Figure:
         """Return the forest plot."""
-        return figures.forest(self.decisions, self.scores, self.baselines, self.planned, title)
+        own = self.analysis
+        return figures.forest(own.decisions, own.scores, own.baselines, own.planned, title)
 
     def write(self, folder: Path, **options: Any) -> tuple[Path, ...]:
         """Write the tables."""
         page = tables.Page("Toy <study>", ["changed after 3 runs"], OPTIONS, **options)
-        return tables.write_significance(self.decisions, self.scores, self.summary, folder, page)
+        return tables.write_tables(self.analysis, folder, page)
 
 
 def example(shuffle: int | None = None) -> Example:
@@ -116,8 +128,8 @@ def example(shuffle: int | None = None) -> Example:
     frames = [pd.DataFrame(scores), pd.DataFrame(baselines), pd.DataFrame(planned)]
     if shuffle is not None:
         frames = [frame.sample(frac=1, random_state=shuffle) for frame in frames]
-    decisions = claims.decide(ToyStudy(declared), *frames)
-    return Example(frames[0], frames[1], frames[2], decisions, claims.summarise(decisions))
+    origin = provenance_frame([("study", "toy <study>"), ("study digest", "0" * 64)])
+    return Example(analyse(ToyStudy(declared), frames[0], frames[1], frames[2], origin))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +142,8 @@ def toy() -> Example:
 
 def test_csv_holds_every_column_in_full_precision(toy: Example, tmp_path: Path) -> None:
     paths = {path.name: path for path in toy.write(tmp_path)}
-    assert set(paths) == {"significance.csv", "significance.md", "significance.html", "scores.csv"}
+    expected = {f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")}
+    assert set(paths) == expected | {"significance.md", "significance.html", "scores.csv"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(paths)
     text = paths["significance.csv"].read_bytes()
     assert b"\r" not in text
@@ -160,7 +173,7 @@ def test_files_are_the_same_bytes_whatever_the_order_of_the_rows(toy: Example, t
     again.write(tmp_path / "second")
     figures.save(again.figure(), tmp_path / "second", "forest")
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert len(names) == 6
+    assert len(names) == 2 * len(TABLES) + 5
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
 
@@ -169,18 +182,18 @@ def test_markdown_is_aligned_and_escaped(toy: Example, tmp_path: Path) -> None:
     toy.write(tmp_path)
     text = (tmp_path / "significance.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(blocks) == 4, "three families, and what was compared"
+    assert len(blocks) == 8, "three families, four further tables, and what was compared"
     for block in blocks:
         lines = block.splitlines()
         assert len({len(line) for line in lines}) == 1
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
-    assert "nan" not in text.lower().replace("cannot", "")
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert "changed after 3 runs" in text
     assert text.endswith("\n")
 
 
 def test_what_was_compared_is_said_and_reconstructions_are_named(toy: Example, tmp_path: Path) -> None:
-    toy.write(tmp_path, norms_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    toy.write(tmp_path, figures=[FIGURE])
     for name in ("significance.md", "significance.html"):
         text = html.unescape((tmp_path / name).read_text(encoding="utf-8")).replace("\\|", "|")
         for own in OPTIONS:
@@ -193,7 +206,7 @@ def test_page_is_well_formed_self_contained_and_complete(toy: Example, tmp_path:
     text = (tmp_path / "significance.html").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
     sources = [element.get("src") for element in root.iter() if element.get("src")]
-    assert sources == ["../figures/forest.svg"]
+    assert sources == []
     assert not [element for element in root.iter() if element.tag in ("script", "link", "iframe")]
     assert "http" not in text
     shown = " ".join("".join(root.itertext()).split())
@@ -203,12 +216,59 @@ def test_page_is_well_formed_self_contained_and_complete(toy: Example, tmp_path:
         assert VERDICT_STYLES[verdict].meaning in shown
     for word in (HOSTILE, "Toy <study>", "changed after 3 runs", "2 of 10 diverged", "Exploratory", "m = 4", *COLUMNS):
         assert word in shown
-    assert "nan" not in shown.lower().replace("cannot", "").replace("nan of", "")
+    assert not re.search(r"\bnan\b(?! of)", shown, re.IGNORECASE)
 
 
-def test_page_can_hold_the_figure(toy: Example, tmp_path: Path) -> None:
-    toy.write(tmp_path, forest_svg=b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    assert 'src="data:image/svg+xml;base64,' in (tmp_path / "significance.html").read_text(encoding="utf-8")
+def test_page_holds_its_figures(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path, figures=[FIGURE, FIGURE])
+    text = (tmp_path / "significance.html").read_text(encoding="utf-8")
+    assert text.count('src="data:image/svg+xml;base64,') == 2
+    assert text.count("<summary>Every seed</summary>") == 1, "the first figure stands open"
+
+
+def test_every_table_has_the_columns_that_are_explained(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path)
+    explained = {
+        "claims": CLAIM_COLUMNS,
+        "overall": OVERALL_COLUMNS,
+        "seed_luck": LUCK_COLUMNS,
+        "failures": FAILURE_COLUMNS,
+        "provenance": PROVENANCE_COLUMNS,
+    }
+    for name, columns in explained.items():
+        frame = pd.read_csv(tmp_path / f"{name}.csv")
+        assert list(frame.columns) == list(columns), name
+        assert len(frame), name
+
+
+def test_claims_name_the_keys_of_all_their_runs(toy: Example) -> None:
+    keys = toy.summary.set_index("claim")["run_keys"].str.split(" ")
+    assert keys["one"] == [f"{arm}-{seed}" for arm in ("a=1", "control") for seed in range(SEEDS)]
+    assert keys["base"] == [f"control-{seed}" for seed in range(SEEDS)]
+
+
+def test_latex_is_a_table_with_escaped_cells(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path)
+    for name in TABLES:
+        text = (tmp_path / f"{name}.tex").read_text(encoding="utf-8")
+        assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        layout = re.search(r"tabular}{([lr]*)}", text)
+        assert layout
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)&", row)) == max(0, len(layout[1]) - 1), row
+        body = "\n".join(rows).replace(r"\textasciicircum{}", "").replace(r"\textbackslash{}", "")
+        assert not re.search(r"(?<!\\)[%#_^~|<>]", body), name
+        assert not re.search(r"[^ -~\n]", body.replace("é", "")), name
+
+
+def test_long_tables_are_cut_on_the_page_and_say_so(toy: Example, tmp_path: Path) -> None:
+    many = pd.concat([toy.decisions] * 150, ignore_index=True)
+    long = Example(replace(toy.analysis, decisions=many))
+    long.write(tmp_path)
+    for name in ("significance.md", "significance.html"):
+        assert "The first 300 of" in (tmp_path / name).read_text(encoding="utf-8")
+    assert len(pd.read_csv(tmp_path / "significance.csv")) == len(many)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +333,7 @@ def test_forest_texts_do_not_overlap(toy: Example) -> None:
 def test_improvement_is_to_the_right_for_both_directions(toy: Example) -> None:
     row = claims.records(toy.decisions)[0]
     assert (row["direction"], row["verdict"]) == ("lower", "better")
-    pairs = claims.paired_scores(toy.scores, toy.baselines, toy.planned, toy.decisions)[0]
+    pairs = claims.paired_scores(toy.scores, toy.analysis.baselines, toy.analysis.planned, toy.decisions)[0]
     assert np.mean(pairs.improvements) > 0 > row["delta"]
 
 
@@ -284,8 +344,8 @@ def test_every_verdict_has_its_own_marker_and_symbol() -> None:
 
 
 def test_nothing_to_show(toy: Example, tmp_path: Path) -> None:
-    empty = claims.decide(ToyStudy(()), toy.scores, toy.baselines, toy.planned.iloc[:0])
-    none = Example(toy.scores, toy.baselines, toy.planned, empty, claims.summarise(empty))
+    own = toy.analysis
+    none = Example(analyse(ToyStudy(()), own.scores, own.baselines, own.planned.iloc[:0], provenance_frame([])))
     none.write(tmp_path)
     figures.save(none.figure(), tmp_path, "forest")
     Console(file=io.StringIO()).print(terminal.verdict_table(none.decisions, none.summary))
@@ -328,3 +388,15 @@ def test_numbers_as_text() -> None:
     assert numbers.number(0.09999) == "0.100"
     assert numbers.count(math.nan) == "-"
     assert numbers.mean_sd_text(10.6, 0.0) == "10.6"
+
+
+# --- documentation -----------------------------------------------------------------------------------------------
+
+
+def test_every_column_and_figure_is_explained_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    described = (COLUMNS, CLAIM_COLUMNS, OVERALL_COLUMNS, LUCK_COLUMNS, FAILURE_COLUMNS, PROVENANCE_COLUMNS)
+    for columns in described:
+        assert "".join(f"| `{name}` | {meaning} |\n" for name, meaning in columns.items()) in page
+    assert re.findall(r"^\| `(\w+)` \| .*\n", page.split("## significance.csv")[0], re.MULTILINE) == list(FIGURES)
+    assert set(FIGURES) == set(gallery.FIGURES)

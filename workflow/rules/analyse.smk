@@ -2,16 +2,10 @@ rule decide:
     input:
         PLAN.metrics_files(),
     output:
-        FOLDER / "tables" / "significance.csv",
-        FOLDER / "tables" / "significance.md",
-        FOLDER / "tables" / "scores.csv",
-        FOLDER / "figures" / "forest.png",
-        FOLDER / "figures" / "gradient_norms.png",
+        table_files(PLAN),
+        figure_files(PLAN, "png"),
         page=report(FOLDER / "tables" / "significance.html", caption="../report/significance.rst", category="Verdicts"),
-        norms=report(
-            FOLDER / "figures" / "gradient_norms.svg", caption="../report/gradient_norms.rst", category="Verdicts"
-        ),
-        forest=report(FOLDER / "figures" / "forest.svg", caption="../report/forest.rst", category="Verdicts"),
+        figures=report(figure_files(PLAN, "svg"), caption="../report/figures.rst", category="Figures"),
     log:
         f"{LOGS}/{FOLDER.name}/decide.log",
     conda:

@@ -1,11 +1,13 @@
 from notafluke.errors import UsageError
 from notafluke.workflow import (
     analysis_digest,
+    figure_files,
     folders_of,
     plan_of,
     retrain_of,
     rule_name,
     study_and_overrides,
+    table_files,
     training_message,
     unrecorded,
 )

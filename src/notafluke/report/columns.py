@@ -1,6 +1,12 @@
-"""What every column of ``significance.csv`` means; the page, the README and the tests read it here."""
+"""The tables and figures of a study, and what every column of every table means.
+
+The pages, the workflow, the documentation and the tests read it here.
+"""
 
 from __future__ import annotations
+
+TABLES = ("significance", "claims", "overall", "seed_luck", "failures", "provenance")
+FIGURES = ("forest", "slopes", "best_of_n", "improvement", "profiles", "learning_curves", "gradient_norms")
 
 COLUMNS: dict[str, str] = {
     "claim": "name of the declared claim; empty for an exploratory comparison",
@@ -30,14 +36,19 @@ COLUMNS: dict[str, str] = {
     "d_z": "mean / standard deviation of the paired differences; positive = treatment better, whatever the direction",
     "rank_biserial": "matched rank-biserial correlation, failures included; positive = treatment better",
     "p_better": "share of seeds in which the treatment is better, ties one half, failures included",
+    "p_better_low": "lower end of its 95 % Wilson interval",
+    "p_better_high": "upper end of its 95 % Wilson interval",
     "test": "test used: the study's, or signed_rank (intention to treat) where a run failed",
     "p_value": "two-sided p of this comparison alone; empty while runs are absent",
-    "p_holm": "p adjusted for the family by the study's correction",
+    "look": "which of the declared looks this is",
+    "p_sequential": "smallest level at which one of the looks so far rejects; p_value where there is one look",
+    "p_holm": "p_sequential adjusted for the family by the study's correction",
     "correction": "holm (default) or benjamini_hochberg",
     "alpha": "error rate that adjusted p-values are compared with",
     "m": "number of comparisons in the family, fixed by the plan",
     "p_tost": "p of two one-sided t-tests: is the difference smaller than the SESOI? empty with any failure",
-    "p_tost_holm": "the same, adjusted by Holm over the family",
+    "p_tost_sequential": "the same over all looks so far",
+    "p_tost_holm": "the latter, adjusted by Holm over the family",
     "sesoi": "smallest effect size of interest, metric units",
     "mde80": "effect that these seeds detect with a probability of 80 % at alpha / m, metric units",
     "seeds_needed": "seeds that would detect the SESOI with a probability of 80 % at alpha / m",
@@ -53,9 +64,101 @@ COLUMNS: dict[str, str] = {
     "parameters_control": "the same for the control",
     "seconds_treatment": "mean training seconds for each run of the treatment",
     "seconds_control": "the same for the control",
+    "epochs_treatment": "mean number of epochs trained of the treatment",
+    "epochs_control": "the same for the control",
     "best_epoch_treatment": "median epoch of the best validation score of the treatment",
     "best_epoch_control": "the same for the control",
+    "validation_treatment": "mean best validation score of the treatment, on the task's primary metric",
+    "validation_control": "the same for the control",
+    "learning_rate_treatment": "learning rate that the treatment trained at",
+    "learning_rate_control": "the same for the control",
     "treatment_cell": "folder with the treatment's runs",
     "control_cell": "folder with the control's runs",
     "tune": "what each arm tuned for itself; none: all arms train at the control's learning rate",
+}
+
+SUMMARY_COLUMNS: dict[str, str] = {
+    "claim": "name of the declared claim",
+    "family": "claims or controls",
+    "role": "claim, negative_control or positive_control",
+    "treatment": "treatment arm",
+    "control": "control arm, or baseline:<name>",
+    "expects": "verdict that the claim expects",
+    "tasks": "number of tasks on which it is decided",
+    "held": "number of them on which it holds",
+    "result": "holds, holds on k of K, contradicted, does not hold or not decided yet",
+    "sentence": "the claim with result and figures, to print",
+}
+
+CLAIM_COLUMNS: dict[str, str] = SUMMARY_COLUMNS | {
+    "advice": "where underpowered: how many further seeds it would take, and the command that adds them",
+    "run_keys": "keys of all runs that it rests on, separated by blanks; empty for scores from elsewhere",
+}
+
+OVERALL_COLUMNS: dict[str, str] = {
+    "treatment": "treatment arm",
+    "control": "control arm",
+    "tasks": "number of tasks in the row: those with both arms on which the control learned and its scores vary",
+    "task_names": "which",
+    "left_out": "tasks left out, and why",
+    "pairs": "recorded pairs over these tasks",
+    "wins": "tasks with a positive rank-biserial correlation: the treatment tends to be better",
+    "ties": "tasks with one of zero",
+    "losses": "tasks with a negative one",
+    "iqm": "difference of the interquartile means of scores in control SD, positive = treatment better",
+    "iqm_low": "lower end of its 95 % bootstrap interval: seeds resampled within tasks, both arms together",
+    "iqm_high": "upper end",
+    "p_improvement": "mean over tasks of the share of seeds in which the treatment is better, ties one half",
+    "p_improvement_low": "lower end of its 95 % bootstrap interval",
+    "p_improvement_high": "upper end",
+    "resamples": "resamples of the bootstrap: 10,000, fewer for tables of more than 40,000 runs",
+    "p_fixed_suite": "two-sided p on these very tasks: mean rank-biserial, signs flipped within tasks, 99,999 draws "
+    "(normal approximation where resamples are fewer)",
+    "p_sequential": "the same over all looks so far",
+    "p_holm": "p_sequential adjusted for the rows of this table",
+    "m": "number of rows of this table",
+    "p_new_tasks": "two-sided p for other tasks of the kind: exact signed-rank on task means; empty below six tasks",
+    "mean_rank": "mean rank among all arms, 1 = best; descriptive, it depends on which other arms there are",
+    "verdict": "better, worse, mixed, no evidence, cannot decide or incomplete",
+    "reason": "why, in a few words",
+}
+
+LUCK_COLUMNS: dict[str, str] = {
+    "task": "task",
+    "metric": "metric on the test part",
+    "unit": "unit of the metric",
+    "direction": "whether higher or lower values of the metric are better",
+    "arm": "arm",
+    "n": "seeds with a finite score",
+    "failed": "recorded seeds without one",
+    "mean": "mean score; where the baseline differs by seed, of score - own baseline + mean baseline",
+    "sd": "standard deviation (n - 1)",
+    "best": "best score",
+    "expected_best": "expected best of n seeds from mean and SD alone, if scores are normal",
+    "best_quantile_95": "value that the best of n exceeds with a probability of 5 %, if scores are normal",
+    "baseline_name": "baseline",
+    "baseline": "its value, mean over seeds where it differs by seed",
+    "p_value": "two-sided p of the mean against the baseline (t-test, not adjusted); empty with any failure",
+    "p_single_beats_baseline": "probability that one seed beats the baseline, if scores are normal",
+    "p_best_beats_baseline": "probability that the best of n seeds does",
+    "verdict": "better or worse (the mean, p <= alpha), best is luck (the best beats the baseline, the mean does not), "
+    "no evidence, cannot decide (failures, or fewer than two scores)",
+}
+
+FAILURE_COLUMNS: dict[str, str] = {
+    "task": "task",
+    "arm": "arm",
+    "planned": "planned runs",
+    "ok": "finished with a finite score on the primary metric",
+    "not_finite": "finished without one",
+    "diverged": "loss or predictions not finite",
+    "crashed": "a component raised",
+    "timeout": "ran out of time",
+    "absent": "not recorded",
+    "p_fisher": "two-sided exact p of Fisher's test: failed and ok runs of the arm against those of the control",
+}
+
+PROVENANCE_COLUMNS: dict[str, str] = {
+    "what": "what",
+    "value": "value; where runs differ, each with its number of runs",
 }

@@ -16,39 +16,46 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from notafluke.claims import Floats, Pairs, paired_scores, records
+from notafluke.claims import paired_scores, records
 from notafluke.files import write_atomic
-from notafluke.report.numbers import interval_text, number, p_equation, typographic
+from notafluke.pairing import Floats, Pairs
+from notafluke.report.drawing import (
+    LINE,
+    MARGIN,
+    NORMAL,
+    OUTER_FENCE,
+    SMALL,
+    WIDTH,
+    Key,
+    Page,
+    fill,
+    text_width,
+    van_der_corput,
+    verdict_look,
+    wrap,
+)
+from notafluke.report.numbers import interval_text, number, p_equation
 from notafluke.report.style import BAND, INK, NEUTRAL, VERDICT_STYLES, VerdictStyle
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
-_WIDTH = 7.6
-_MARGIN = 0.12
 _GUTTER = 0.14
 _LEFT_MOST, _RIGHT_MOST = 2.0, 2.5
-_LINE = 0.15
 _ROW_PADDING = 0.12
 _GROUP = 0.22
 _AXIS_BELOW = 0.44
 _PANEL_HEAD = 0.40
 _PANEL_GAP = 0.10
 _BAR_UP, _DOTS_DOWN, _JITTER = 0.075, 0.085, 0.035
-_SMALL, _NORMAL, _LARGE = 8.0, 9.0, 10.0
-_OUTER_FENCE = 3.0
 _EDGE = 0.1
 _WIDEST_ROW = 10.0
 _GROUP_NAMES = {"negative_control": "negative control", "exploratory": "exploratory (not declared)"}
-_SERVICE = {"family": "sans-serif", "color": INK, "parse_math": False}
 RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica", "sans-serif"],
-    "font.size": _SMALL,
+    "font.size": SMALL,
     "svg.fonttype": "none",
     "svg.hashsalt": "notafluke",
     "axes.unicode_minus": True,
@@ -112,9 +119,9 @@ class _Row:
     def of(cls, index: int, values: Mapping[str, Any], pairs: Pairs) -> _Row:
         """Gather a row's numbers and wrap its label."""
         control = str(values["control"])
-        lines = _wrap(str(values["treatment"]), _LEFT_MOST, _SMALL)
+        lines = wrap(str(values["treatment"]), _LEFT_MOST, SMALL)
         if control != CONTROL:
-            lines += _wrap(f"against {control.replace(BASELINE_PREFIX, 'baseline ')}", _LEFT_MOST, _SMALL)
+            lines += wrap(f"against {control.replace(BASELINE_PREFIX, 'baseline ')}", _LEFT_MOST, SMALL)
         return cls(index, values, pairs, pairs.improvements, tuple(lines))
 
     @property
@@ -172,7 +179,7 @@ class _Panel:
             details.append(p_equation("adj. p", values["p_holm"]))
         details += [part.removeprefix("treatment: ") for part in str(values["failures"]).split("; ") if part]
         details += self._beyond(row, scale)
-        return tuple(lines + _fill(details, _RIGHT_MOST, _SMALL))
+        return tuple(lines + fill(details, _RIGHT_MOST, SMALL))
 
     def _beyond(self, row: _Row, scale: float) -> list[str]:
         """Say in words what of a row lies beyond the axis."""
@@ -193,7 +200,7 @@ class _Panel:
     def height(self, position: int) -> float:
         """Return the height of a row in inches."""
         lines = max(2, len(self.rows[position].left), len(self.right(position)))
-        return lines * _LINE + _ROW_PADDING
+        return lines * LINE + _ROW_PADDING
 
     def groups_before(self, position: int) -> str:
         """Return the name of the group that begins with this row, empty within a group and for the claims."""
@@ -248,49 +255,11 @@ def _span(row: _Row, scale: float) -> tuple[float, float]:
     if not len(finite):
         return 0.0, 0.0
     first, third = np.quantile(finite, [0.25, 0.75])
-    reach = _OUTER_FENCE * (third - first)
+    reach = OUTER_FENCE * (third - first)
     near = finite[(finite >= first - reach) & (finite <= third + reach)]
     _, low, high = row.mean_interval(scale)
     ends = [value for value in (low, high) if math.isfinite(value) and len(near) == len(finite)]
     return min(0.0, *near, *ends), max(0.0, *near, *ends)
-
-
-# --- text --------------------------------------------------------------------------------------------------------
-
-
-def _text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Return the width of a line of text in inches, with 2 % for the hinting of raster output."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return 1.02 * float(width) / 72
-
-
-def _wrap(text: str, width: float, size: float, most: int = 3) -> list[str]:
-    """Break ``text`` after blanks and ``, = _ - /`` into lines of at most ``width`` inches, with an ellipsis."""
-    pieces: list[str] = [""]
-    for letter in " ".join(text.split()):
-        pieces[-1] += letter
-        if letter in " ,=_-/" or _text_width(pieces[-1], size) > 0.8 * width:
-            pieces.append("")
-    lines = [""]
-    for piece in pieces:
-        if lines[-1] and _text_width((lines[-1] + piece).rstrip(), size) > width:
-            lines.append("")
-        lines[-1] += piece
-    lines = [line.strip() for line in lines]
-    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1].rstrip(" ,=_-/") + "…"]
-
-
-def _fill(parts: Sequence[str], width: float, size: float) -> list[str]:
-    """Join ``parts`` with commas into lines of at most ``width`` inches."""
-    lines: list[str] = []
-    for part in parts:
-        joined = f"{lines[-1]}, {part}" if lines else part
-        if lines and _text_width(joined, size) <= width:
-            lines[-1] = joined
-        else:
-            lines += _wrap(part, width, size)
-    return lines
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------
@@ -298,114 +267,37 @@ def _fill(parts: Sequence[str], width: float, size: float) -> list[str]:
 
 def _draw(panels: Sequence[_Panel], title: str) -> Figure:
     """Stack title, key and panels from the top; every length is in inches."""
-    left = max([0.8, *(_text_width(line, _SMALL) for panel in panels for row in panel.rows for line in row.left)])
+    left = max([0.8, *(text_width(line) for panel in panels for row in panel.rows for line in row.left)])
     texts = [line for panel in panels for i in range(len(panel.rows)) for line in panel.right(i)]
-    right = max([0.9, *(_text_width(line, _SMALL, "bold") for line in texts)])
+    right = max([0.9, *(text_width(line, SMALL, "bold") for line in texts)])
     verdicts = [name for name in VERDICT_STYLES if any(row.values["verdict"] == name for p in panels for row in p.rows)]
-    caption = _wrap(
+    caption = (
         "Each dot is one seed, treatment paired with control; the bar is the mean with its 95 % t interval; "
-        "the band is the smallest effect size of interest; crosses are failed runs, hollow arrows seeds off the axis.",
-        _WIDTH - 2 * _MARGIN,
-        _SMALL,
-        most=9,
+        "the band is the smallest effect size of interest; crosses are failed runs, hollow arrows seeds off the axis."
     )
-    key = _key_lines(verdicts)
-    heading = _wrap(title, _WIDTH - 2 * _MARGIN, _LARGE) if title else []
-    head = _MARGIN + 0.2 * len(heading) + _LINE * len(caption) + 0.06 + 0.19 * len(key) + 0.08
-    height = head + sum(_PANEL_HEAD + panel.body + _AXIS_BELOW for panel in panels) + _PANEL_GAP * len(panels)
-    figure = Figure(figsize=(_WIDTH, height), facecolor="white")
-    page = _Page(figure, height)
-    top = _MARGIN
-    for line in heading:
-        page.text(_MARGIN, top + 0.1, line, size=_LARGE, weight="bold")
-        top += 0.2
-    for line in caption:
-        page.text(_MARGIN, top + 0.07, line, color=NEUTRAL)
-        top += _LINE
-    top += 0.06
-    for names in key:
-        _draw_key(page, names, top + 0.09)
-        top += 0.19
-    top += 0.08
+    key = [Key(name, verdict_look(VERDICT_STYLES[name])) for name in verdicts]
+    body = sum(_PANEL_HEAD + panel.body + _AXIS_BELOW for panel in panels) + _PANEL_GAP * len(panels)
+    page, top = Page.headed(title, caption, key, body)
     for panel in panels:
-        _draw_panel(page, panel, top, _MARGIN + left + _GUTTER, _WIDTH - _MARGIN - right - _GUTTER)
+        _draw_panel(page, panel, top, MARGIN + left + _GUTTER, WIDTH - MARGIN - right - _GUTTER)
         top += _PANEL_HEAD + panel.body + _AXIS_BELOW + _PANEL_GAP
-    return figure
+    return page.figure
 
 
-@dataclass(frozen=True)
-class _Page:
-    """A figure addressed in inches from its top left corner."""
-
-    figure: Figure
-    height: float
-
-    def text(self, x: float, y: float, text: str, **kwargs: Any) -> None:
-        """Write one line, centred on ``y``; minus signs are typographic, dollar signs are plain."""
-        options = {"size": _SMALL, "va": "center_baseline", **_SERVICE, **kwargs}
-        self.figure.text(x / _WIDTH, 1 - y / self.height, typographic(text), **options)
-
-    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Return axes whose vertical data unit is the inch, counted from their top."""
-        box = (x / _WIDTH, 1 - (y + height) / self.height, width / _WIDTH, height / self.height)
-        axes = self.figure.add_axes(box)
-        axes.set_ylim(height, 0)
-        return axes
-
-    def marker(self, x: float, y: float, style: VerdictStyle) -> None:
-        """Draw one verdict's marker."""
-        place: dict[str, Any] = {"transform": self.figure.transFigure, "linestyle": "none"}
-        self.figure.add_artist(Line2D([x / _WIDTH], [1 - y / self.height], **place, **_look(style)))
-
-
-def _look(style: VerdictStyle) -> dict[str, Any]:
-    """Return the marker properties of a verdict."""
-    face = style.colour if style.filled else "white"
-    return {
-        "marker": style.marker,
-        "markersize": 6.5,
-        "markerfacecolor": face,
-        "markeredgecolor": style.colour,
-        "markeredgewidth": 1.3,
-    }
-
-
-def _key_lines(verdicts: Sequence[str]) -> list[list[str]]:
-    """Distribute the verdicts that occur over lines of the key."""
-    lines: list[list[str]] = []
-    used = math.inf
-    for name in verdicts:
-        need = 0.34 + _text_width(name, _SMALL)
-        if used + need > _WIDTH - 2 * _MARGIN:
-            lines.append([])
-            used = 0.0
-        lines[-1].append(name)
-        used += need
-    return lines
-
-
-def _draw_key(page: _Page, verdicts: Sequence[str], y: float) -> None:
-    """Draw one line of the key."""
-    x = _MARGIN + 0.06
-    for name in verdicts:
-        page.marker(x, y, VERDICT_STYLES[name])
-        page.text(x + 0.1, y, name)
-        x += 0.34 + _text_width(name, _SMALL)
-
-
-def _draw_panel(page: _Page, panel: _Panel, top: float, left: float, right: float) -> None:
+def _draw_panel(page: Page, panel: _Panel, top: float, left: float, right: float) -> None:
     """Draw one task's rows, heading and axis."""
     values = panel.rows[0].values
     positive = values["role"] == "positive_control"
     name = f"{values['task']} (positive control)" if positive else str(values["task"])
-    page.text(_MARGIN, top + 0.1, name, size=_NORMAL, weight="bold")
+    page.text(MARGIN, top + 0.1, name, size=NORMAL, weight="bold")
     direction = f", {values['direction']} is better" if values["direction"] else ""
     page.text(
-        _MARGIN + _text_width(name, _NORMAL, "bold") + 0.1, top + 0.1, f"{values['metric']}{direction}", color=NEUTRAL
+        MARGIN + text_width(name, NORMAL, "bold") + 0.1, top + 0.1, f"{values['metric']}{direction}", color=NEUTRAL
     )
     page.text(left, top + 0.3, "← worse", color=NEUTRAL)
     page.text(right, top + 0.3, "better →", color=NEUTRAL, ha="right")
     axes = page.axes(left, top + _PANEL_HEAD, right - left, panel.body)
+    axes.set_ylim(panel.body, 0)
     axes.set_xlim(panel.low, panel.high)
     _dress(axes, panel)
     offset = 0.0
@@ -414,7 +306,7 @@ def _draw_panel(page: _Page, panel: _Panel, top: float, left: float, right: floa
         if group:
             if position:
                 axes.axhline(offset, color="#bbbbbb", linewidth=0.6)
-            page.text(_MARGIN, top + _PANEL_HEAD + offset + 0.13, group, color=NEUTRAL, style="italic")
+            page.text(MARGIN, top + _PANEL_HEAD + offset + 0.13, group, color=NEUTRAL, style="italic")
             offset += _GROUP
         height = panel.height(position)
         middle = offset + height / 2
@@ -432,12 +324,12 @@ def _dress(axes: Axes, panel: _Panel) -> None:
     axes.spines["bottom"].set_linewidth(0.8)
     axes.set_yticks([])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=3, steps=[1, 2, 2.5, 5, 10]))
-    axes.tick_params(axis="x", labelsize=_SMALL, colors=INK, length=3, width=0.8, pad=2)
+    axes.tick_params(axis="x", labelsize=SMALL, colors=INK, length=3, width=0.8, pad=2)
     axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
     unit = "% of the control" if panel.percent else str(values["unit"]) if values["unit"] != values["metric"] else ""
     metric = f"{values['metric']} [{unit}]" if unit else str(values["metric"])
     label = f"improvement in {metric}" if values["metric"] else "improvement"
-    axes.set_xlabel(label, fontsize=_SMALL, color=INK, labelpad=2, parse_math=False)
+    axes.set_xlabel(label, fontsize=SMALL, color=INK, labelpad=2, parse_math=False)
 
 
 def _draw_row(axes: Axes, panel: _Panel, position: int, middle: float, height: float) -> None:
@@ -472,7 +364,7 @@ def _draw_interval(axes: Axes, panel: _Panel, row: _Row, scale: float, y: float)
         if beyond:
             axes.plot([edge], [y], marker=marker, color=colour, markersize=6, linestyle="none", clip_on=False, zorder=4)
     if panel.inside(mean):
-        axes.plot([mean], [y], linestyle="none", zorder=5, **_look(row.style))
+        axes.plot([mean], [y], linestyle="none", zorder=5, **verdict_look(row.style))
 
 
 def _draw_seeds(axes: Axes, panel: _Panel, row: _Row, scale: float, y: float) -> None:
@@ -486,7 +378,7 @@ def _draw_seeds(axes: Axes, panel: _Panel, row: _Row, scale: float, y: float) ->
     queue = {-1: 0, 1: 0}
     for place, (seed, improvement) in enumerate(zip(row.pairs.seeds, row.improvements, strict=True)):
         value = float(improvement) / scale
-        height = y + _JITTER * (2 * _van_der_corput(place + 1) - 1)
+        height = y + _JITTER * (2 * van_der_corput(place + 1) - 1)
         failed = not row.pairs.finished[place]
         x = value
         if not panel.inside(value):
@@ -504,22 +396,13 @@ def _draw_seeds(axes: Axes, panel: _Panel, row: _Row, scale: float, y: float) ->
         axes.plot([x], [height], linestyle="none", zorder=2, gid=f"seed-{row.index}-{seed}", **look)
 
 
-def _van_der_corput(index: int) -> float:
-    """Return the index's bits mirrored at the point: evenly spread numbers in (0, 1), the same every time."""
-    value, weight = 0.0, 0.5
-    while index:
-        value += weight * (index & 1)
-        index, weight = index >> 1, weight / 2
-    return value
-
-
-def _draw_texts(page: _Page, panel: _Panel, position: int, middle: float, right: float) -> None:
+def _draw_texts(page: Page, panel: _Panel, position: int, middle: float, right: float) -> None:
     """Write a row's label at the left and its verdict at the right."""
     row = panel.rows[position]
     lines = panel.right(position)
     for place, line in enumerate(row.left):
-        y = middle + (place - (len(row.left) - 1) / 2) * _LINE
-        page.text(_MARGIN, y, line, color=INK if not line.startswith("against ") else NEUTRAL)
+        y = middle + (place - (len(row.left) - 1) / 2) * LINE
+        page.text(MARGIN, y, line, color=INK if not line.startswith("against ") else NEUTRAL)
     for place, line in enumerate(lines):
-        y = middle + (place - (len(lines) - 1) / 2) * _LINE
+        y = middle + (place - (len(lines) - 1) / 2) * LINE
         page.text(right, y, line, weight="bold" if place == 0 else "normal", color=INK if place == 0 else NEUTRAL)

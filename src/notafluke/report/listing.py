@@ -76,17 +76,17 @@ def verdict_page(plan: Plan) -> RenderableType:
     from notafluke.report.terminal import verdict_table
     from notafluke.tracking import ui_command
 
-    decisions, summary, *_ = judge(plan)
+    analysis = judge(plan)
     places = [
         ("tables", plan.folder / "tables" / "significance.html"),
-        ("figure", plan.folder / "figures" / "forest.svg"),
+        ("figures", plan.folder / "figures"),
         ("runs", Path(plan.results) / "runs"),
         ("MLflow", ui_command(Path(plan.results))),
     ]
     return Group(
         Text(plan.study.title, style="bold"),
         Text(),
-        verdict_table(decisions, summary),
+        verdict_table(analysis.decisions, analysis.summary),
         *(Text(note, style="yellow") for note in notes(plan)),
         *(Text.assemble((f"{name:8}", "dim"), str(place)) for name, place in places),
     )

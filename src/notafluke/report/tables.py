@@ -1,10 +1,10 @@
-"""The significance table as CSV, Markdown and HTML, and the scores that it comes from."""
+"""All tables as CSV and LaTeX, and the page that holds them as Markdown and HTML."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,57 +12,85 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from notafluke.claims import SCOPE, records
+from notafluke.analysis import Analysis
+from notafluke.claims import records
 from notafluke.files import write_atomic
 from notafluke.options import DescribedOption
-from notafluke.report.columns import COLUMNS
+from notafluke.report.columns import CLAIM_COLUMNS, COLUMNS
+from notafluke.report.latex import latex_text
 from notafluke.report.numbers import MISSING, count, interval_text, mean_sd_text, number, p_text, typographic
 from notafluke.report.style import SECTIONS, VERDICT_STYLES
+from notafluke.report.suite_tables import Column, ReadableTable, metric_text, suite_tables
 from notafluke.study import BASELINE_PREFIX
 
-FOREST = "../figures/forest.svg"
+MOST_ROWS = 300
 _SCORE_ORDER = ["task", "arm", "metric", "seed"]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A readable column: heading, text of a row's cell, whether it is a number, and what it means."""
+class PageFigure:
+    """A figure of the page: the name of its files, heading, how to read it, and the SVG."""
 
+    name: str
     heading: str
-    text: Callable[[Mapping[str, Any]], str]
-    numeric: bool
-    meaning: str
+    caption: str
+    svg: bytes = b""
 
 
 @dataclass(frozen=True)
 class Page:
     """What a page says beside its numbers.
 
-    ``notes`` are lines below the title, ``options`` say what the compared options are; the page holds the forest plot
-    when its bytes are given, else it links it at ``../figures/forest.svg``; and the figure of the gradient norms.
+    ``notes`` are lines below the title, ``options`` say what the compared options are; the first of ``figures`` stands
+    open, the others can be unfolded.
     """
 
     title: str
     notes: Sequence[str] = ()
     options: Sequence[DescribedOption] = ()
-    forest_svg: bytes | None = None
-    norms_svg: bytes | None = None
+    figures: Sequence[PageFigure] = ()
 
 
-def write_significance(
-    decisions: pd.DataFrame, scores: pd.DataFrame, summary: pd.DataFrame, folder: Path, page: Page
-) -> tuple[Path, ...]:
-    """Write ``significance.csv``, ``.md`` and ``.html`` and ``scores.csv`` into ``folder``, each whole or not at all.
+def write_tables(analysis: Analysis, folder: Path, page: Page, with_scores: bool = True) -> tuple[Path, ...]:
+    """Write all tables into ``folder``, each file whole or not at all: ``<table>.csv`` and ``.tex``, and the page.
 
-    The CSV files hold every column in full precision; Markdown and HTML a selection with the digits that matter. Same
-    input, same bytes.
+    The CSV files hold every column in full precision; the others a selection with the digits that matter, and at most
+    MOST_ROWS rows a table. Same input, same bytes.
     """
-    return (
-        write_atomic(folder / "significance.csv", csv_text(decisions)),
-        write_atomic(folder / "significance.md", markdown_text(decisions, summary, page)),
-        write_atomic(folder / "significance.html", html_text(decisions, summary, page)),
-        write_atomic(folder / "scores.csv", csv_text(scores.sort_values(_SCORE_ORDER, kind="stable"))),
-    )
+    frames = {
+        "significance": analysis.decisions,
+        "claims": analysis.summary[list(CLAIM_COLUMNS)],
+        "overall": analysis.overall,
+        "seed_luck": analysis.luck,
+        "failures": analysis.failures,
+        "provenance": analysis.provenance,
+    }
+    if with_scores:
+        frames["scores"] = analysis.scores.sort_values(_SCORE_ORDER, kind="stable")
+    texts = {
+        "significance.html": html_text(analysis, page),
+        "significance.md": markdown_text(analysis, page),
+        **{f"{name}.csv": csv_text(frame) for name, frame in frames.items()},
+        **{f"{own.name}.tex": latex_text(own.columns, own.rows, own.heading) for own in _for_latex(analysis)},
+    }
+    return tuple(write_atomic(folder / name, text) for name, text in texts.items())
+
+
+def _for_latex(analysis: Analysis) -> list[ReadableTable]:
+    """Return every table for LaTeX; the verdicts with the columns that fit a page."""
+    rows = records(analysis.decisions)
+    wanted = ("task", "treatment", "pairs", "difference [95 %]", "d_z", "p", "p_Holm", "p_BH", "verdict")
+    columns = [column for column in readable_columns(rows) if column.heading in wanted] if rows else []
+    claims = [
+        Column("claim", lambda row: str(row["claim"]), False, "name"),
+        Column("result", lambda row: str(row["result"]), False, "result"),
+        Column("tasks", lambda row: f"{row['held']:.0f} of {row['tasks']:.0f}", True, "tasks on which it holds"),
+    ]
+    return [
+        ReadableTable("significance", "Verdicts", "", columns, rows),
+        ReadableTable("claims", "Claims", "", claims, records(analysis.summary)),
+        *suite_tables(analysis),
+    ]
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -70,23 +98,44 @@ def csv_text(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def markdown_text(decisions: pd.DataFrame, summary: pd.DataFrame, page: Page) -> str:
-    """Return claims and table as Markdown with aligned columns."""
+def markdown_text(analysis: Analysis, page: Page) -> str:
+    """Return claims and tables as Markdown with aligned columns."""
     parts = [f"# {page.title}", *page.notes]
-    if len(summary):
-        parts += ["## What holds", "\n".join(f"- `{row['claim']}` - {row['sentence']}" for row in records(summary))]
-    for heading, rows in sections(decisions):
-        columns = readable_columns(rows)
-        parts += [f"## {heading}", _markdown_table(columns, rows)]
+    if len(analysis.summary):
+        parts += ["## What holds", "\n".join(_claim_lines(analysis))]
+    for heading, rows in sections(analysis.decisions):
+        parts += [f"## {heading}", _shown(readable_columns(rows), rows, "significance")]
+    for table in _worth_showing(analysis):
+        parts += [f"## {table.heading}", *([table.note] if table.note else [])]
+        parts += [_shown(table.columns, table.rows, table.name)] if table.rows else []
     if page.options:
         options = [vars(own) | {"name": own.name} for own in page.options]
         parts += ["## What was compared", _markdown_table(_OPTION_COLUMNS, options)]
-    parts += ["## How to read it", "\n".join(f"- {line}" for line in _legend(decisions))]
+    parts += ["## How to read it", "\n".join(f"- {line}" for line in _legend(analysis))]
     return "\n\n".join(parts) + "\n"
 
 
-def html_text(decisions: pd.DataFrame, summary: pd.DataFrame, page: Page) -> str:
-    """Return claims, forest plot, table and legend as one page that needs no network."""
+def _claim_lines(analysis: Analysis) -> Iterator[str]:
+    for row in records(analysis.summary):
+        yield f"- `{row['claim']}` - {row['sentence']}"
+        if row["advice"]:
+            yield f"  Further {row['advice']}"
+
+
+def _shown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return a table of at most MOST_ROWS rows, and where the others are."""
+    left_out = rows_left_out(rows, name)
+    return _markdown_table(columns, rows[:MOST_ROWS]) + (f"\n\n{left_out}" if left_out else "")
+
+
+def rows_left_out(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return a line that says how many rows a page leaves out; empty where it has all."""
+    return f"The first {MOST_ROWS} of {len(rows)} rows; all are in {name}.csv." if len(rows) > MOST_ROWS else ""
+
+
+def html_text(analysis: Analysis, page: Page) -> str:
+    """Return claims, figures, tables and legend as one page that needs no network."""
+    decisions = analysis.decisions
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("notafluke.report"),
         autoescape=True,
@@ -99,29 +148,37 @@ def html_text(decisions: pd.DataFrame, summary: pd.DataFrame, page: Page) -> str
         title=page.title,
         notes=list(page.notes),
         options=list(page.options),
-        claims=records(summary),
-        figure=_embedded(page.forest_svg) or FOREST,
-        norms=_embedded(page.norms_svg),
+        claims=records(analysis.summary),
+        figures=[(figure, _embedded(figure.svg)) for figure in page.figures],
         sections=[
             {
                 "heading": heading,
                 "columns": readable_columns(rows),
                 "details": _detail_columns(),
-                "rows": rows,
+                "rows": rows[:MOST_ROWS],
+                "left_out": rows_left_out(rows, "significance"),
             }
             for heading, rows in sections(decisions)
+        ],
+        tables=[
+            (table, table.rows[:MOST_ROWS], rows_left_out(table.rows, table.name)) for table in _worth_showing(analysis)
         ],
         styles=VERDICT_STYLES,
         verdicts=[(name, style) for name, style in VERDICT_STYLES.items() if (decisions["verdict"] == name).any()],
         all_columns=COLUMNS,
-        scope=SCOPE,
+        scope=analysis.scope,
         typographic=typographic,
     )
 
 
-def _embedded(svg: bytes | None) -> str:
-    """Return a figure as an address that holds it; empty where there is none."""
-    return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
+def _worth_showing(analysis: Analysis) -> list[ReadableTable]:
+    """Return the tables that say anything."""
+    return [table for table in suite_tables(analysis) if table.rows or table.note]
+
+
+def _embedded(svg: bytes) -> str:
+    """Return a figure as an address that holds it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
 
 
 _OPTION_COLUMNS = [
@@ -161,13 +218,9 @@ def readable_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     adjusted = adjusted_name(rows[0])
     return [
         Column("task", lambda row: str(row["task"]), False, "task"),
-        Column("metric", _metric, False, "metric, and the direction in which it is better"),
+        Column("metric", metric_text, False, "metric; the arrow shows the better direction"),
         Column("treatment", comparison, False, "treatment against the study's control, or against what is named"),
         Column("verdict", verdict_text, False, "see below"),
-        Column("pairs", _pairs, True, "seeds recorded in both arms / planned"),
-        Column("failed", _failed, True, "failed runs: treatment / control"),
-        Column("control", lambda r: mean_sd_text(r["control_mean"], r["control_sd"]), True, _FINISHED),
-        Column("with treatment", lambda r: mean_sd_text(r["treatment_mean"], r["treatment_sd"]), True, _FINISHED),
         Column(
             "difference [95 %]",
             lambda row: interval_text(row["delta"], row["delta_low"], row["delta_high"]),
@@ -175,11 +228,20 @@ def readable_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
             "treatment - control in metric units, mean over the finished pairs with its 95 % t interval",
         ),
         Column("in %", _percent, True, "the difference in per cent of the control's mean"),
-        Column("d_z", lambda r: number(r["d_z"], 2), True, "mean / SD of the differences; positive = treatment better"),
-        Column("P(better)", lambda row: number(row["p_better"], 2), True, "share of seeds in which the treatment wins"),
         Column("p", lambda row: p_text(row["p_value"]), True, "two-sided p of this comparison alone"),
         Column(adjusted, lambda row: p_text(row["p_holm"]), True, "p adjusted for all comparisons of the section"),
+        Column("d_z", lambda r: number(r["d_z"], 2), True, "mean / SD of the differences; positive = treatment better"),
+        Column(
+            "P(better) [95 %]",
+            lambda r: interval_text(r["p_better"], r["p_better_low"], r["p_better_high"], signed=False),
+            True,
+            "share of seeds in which the treatment wins",
+        ),
         Column("MDE80", lambda r: number(r["mde80"], 2), True, "effect detectable with 80 % power, metric units"),
+        Column("pairs", _pairs, True, "seeds recorded in both arms / planned"),
+        Column("failed", _failed, True, "failed runs: treatment / control"),
+        Column("control", lambda r: mean_sd_text(r["control_mean"], r["control_sd"]), True, _FINISHED),
+        Column("with treatment", lambda r: mean_sd_text(r["treatment_mean"], r["treatment_sd"]), True, _FINISHED),
         Column("reason", lambda row: str(row["reason"]), False, "why"),
     ]
 
@@ -205,15 +267,12 @@ def _detail_columns() -> list[Column]:
         Column("trivial baseline", _baseline, True, "what the control must beat on the task's primary metric"),
         Column("parameters T / C", both("parameters", count), True, "trained parameters"),
         Column("seconds T / C", both("seconds", lambda value: number(value, 2)), True, "mean training time of a run"),
+        Column("learning rate T / C", both("learning_rate", lambda value: number(value, 2)), True, "trained at"),
+        Column("epochs T / C", both("epochs", lambda value: number(value, 3)), True, "mean number trained"),
+        Column("validation T / C", both("validation", number), True, "mean best score on the primary metric"),
         Column("best epoch T / C", both("best_epoch", lambda value: number(value, 3)), True, "median over runs"),
         Column("runs", lambda row: str(row["treatment_cell"]) or MISSING, False, "folder of the treatment's runs"),
     ]
-
-
-def _metric(row: Mapping[str, Any]) -> str:
-    unit = f" [{row['unit']}]" if row["unit"] and row["unit"] != row["metric"] else ""
-    better = f", {row['direction']} is better" if row["direction"] else ""
-    return f"{row['metric']}{unit}{better}"
 
 
 def _pairs(row: Mapping[str, Any]) -> str:
@@ -238,15 +297,16 @@ def _with_size(heading: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{heading}, m = {rows[0]['m']:.0f}" if rows else heading
 
 
-def _legend(decisions: pd.DataFrame) -> list[str]:
+def _legend(analysis: Analysis) -> list[str]:
     """Return the lines that explain the verdicts that occur and the columns."""
+    decisions = analysis.decisions
     verdicts = [
         f"**{name}**: {style.meaning}" for name, style in VERDICT_STYLES.items() if (decisions["verdict"] == name).any()
     ]
     columns = [
         f"`{col.heading}`: {col.meaning}" for _, rows in sections(decisions)[:1] for col in readable_columns(rows)
     ]
-    return [*verdicts, *columns, f"Everything here is {SCOPE}."]
+    return [*verdicts, *columns, f"Everything here is {analysis.scope}."]
 
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:

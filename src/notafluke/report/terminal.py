@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from notafluke.claims import records
-from notafluke.report.numbers import interval_text, p_text
+from notafluke.report.numbers import count, interval_text, p_text
 from notafluke.report.style import VERDICT_STYLES, result_style
 from notafluke.report.tables import adjusted_name, sections, verdict_text
 from notafluke.study import BASELINE_PREFIX, CONTROL
@@ -93,7 +93,7 @@ def _notes(row: Mapping[str, Any]) -> list[str]:
     if row["verdict"] == "cannot decide":
         notes.append(str(row["reason"]).split(":")[0])
     if row["verdict"] == "underpowered" and not math.isnan(row["seeds_needed"]):
-        notes.append(f"{row['seeds_needed']:.0f} seeds needed")
+        notes.append(f"{count(row['seeds_needed'])} seeds needed")
     return notes + [part.removeprefix("treatment: ") for part in str(row["failures"]).split("; ") if part]
 
 
@@ -103,4 +103,6 @@ def _sentence(row: Mapping[str, Any]) -> Text:
     result = f": {row['result']} ("
     start = text.plain.find(result) + 2
     text.stylize(result_style(str(row["result"])), start, start + len(str(row["result"])))
+    if row["advice"]:
+        text.append(f"\n  further {row['advice']}", style="dim")
     return text.append("\n")

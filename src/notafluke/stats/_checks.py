@@ -51,6 +51,18 @@ def as_vector(values: ArrayLike, name: str, *, infinite: bool = False) -> FloatA
     return vector
 
 
+def as_matrix(values: ArrayLike, name: str, *, infinite: bool = False) -> FloatArray:
+    """Return `values` as a float matrix of shape (rows, columns), neither 0; a vector becomes one column.
+
+    Raises ValueError for more dimensions, an empty matrix, NaN, and, unless `infinite`, for +-inf.
+    """
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim not in (1, 2):
+        raise ValueError(f"{name} must have one or two dimensions, not shape {matrix.shape}")
+    as_vector(matrix.ravel(), name, infinite=infinite)
+    return matrix.reshape(matrix.shape[0], -1)
+
+
 def paired_vectors(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return finite `x` and `y` of one shape (n,); `y` may be a single number, the baseline of every pair.
 

@@ -20,7 +20,8 @@ Adjustment = Literal[
 ]
 
 
-def _family(p_values: ArrayLike, m: int | None) -> tuple[FloatArray, int]:
+def check_p_values(p_values: ArrayLike) -> FloatArray:
+    """Return the p-values as a vector of shape (k,); ValueError for another shape, NaN and values outside [0, 1]."""
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1:
         raise ValueError(f"p_values must be one-dimensional, not of shape {p.shape}")
@@ -28,6 +29,11 @@ def _family(p_values: ArrayLike, m: int | None) -> tuple[FloatArray, int]:
     invalid = np.flatnonzero(~((p >= 0.0) & (p <= 1.0)))
     if invalid.size:
         raise ValueError(f"p_values holds {p[invalid[0]]} at position {invalid[0]}, which is no probability")
+    return p
+
+
+def _family(p_values: ArrayLike, m: int | None) -> tuple[FloatArray, int]:
+    p = check_p_values(p_values)
     size = p.size if m is None else operator.index(m)
     if size < p.size:
         raise ValueError(f"the declared family size m = {size} is smaller than the {p.size} p-values")
@@ -46,6 +52,11 @@ def _step(p: FloatArray, adjust_sorted: Callable[[FloatArray], FloatArray], *, u
     result = np.empty_like(p)
     result[order] = np.minimum.accumulate(adjusted[::-1])[::-1] if up else np.maximum.accumulate(adjusted)
     return _bounded(result, p)
+
+
+def step_down(p: FloatArray, adjust_sorted: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Adjust the ascending p-values, make them monotone from below, undo the order."""
+    return _step(p, adjust_sorted, up=False)
 
 
 def _any_of(p: FloatArray, sizes: FloatArray | int) -> FloatArray:

@@ -189,3 +189,19 @@ def seeds_needed(effect: float, alpha: float = 0.05, power: float = 0.8, test: P
         else:
             enough = middle
     return enough
+
+
+def noether_runs(probability: float, alpha: float = 0.05, power: float = 0.95) -> int:
+    """Return the runs per arm at which an unpaired one-sided rank test detects P(better) = `probability`.
+
+    ceil(((z_alpha + z_power) / (sqrt(6) (probability - 1/2)))^2) (Noether 1987, as in Bouthillier et al. 2021), z the
+    normal quantiles of 1 - alpha and of the power. For runs paired by seed see `seeds_needed`.
+    Raises ValueError for alpha, power or a probability outside (0, 1), and for a probability of 1/2.
+    """
+    check_open_unit(alpha, "alpha")
+    check_open_unit(power, "power")
+    check_open_unit(probability, "probability")
+    if probability == 0.5:
+        raise ValueError("no number of runs can detect a probability of 1/2")
+    runs = ((float(ndtri(power)) - float(ndtri(alpha))) / (math.sqrt(6.0) * (probability - 0.5))) ** 2
+    return max(1, math.ceil(runs))

@@ -1,0 +1,79 @@
+"""Seed luck: is the best of n seeds more than n tries would give, and does the mean beat the baseline at all?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from notafluke import stats
+from notafluke.pairing import Metric, Table
+from notafluke.report.columns import LUCK_COLUMNS
+from notafluke.study import BASELINE_PREFIX
+
+
+def seed_luck(alpha: float, table: Table) -> pd.DataFrame:
+    """Return one row for each task, metric and baseline, and each arm; LUCK_COLUMNS."""
+    rows = []
+    for task, name, metric_name in table.baselines:
+        metric = table.metric(task, metric_name)
+        if metric.direction:
+            arms = sorted(arm for planned, arm in table.planned if planned == task)
+            rows += [_row(alpha, table, task, metric, name, arm) for arm in arms]
+    frame = pd.DataFrame([row for row in rows if row], columns=list(LUCK_COLUMNS))
+    for column in ("n", "failed"):
+        frame[column] = frame[column].astype("Int64")
+    return frame
+
+
+def _row(alpha: float, table: Table, task: str, metric: Metric, name: str, arm: str) -> dict[str, Any]:
+    """The row of one arm against one baseline; empty where no run of the arm has a baseline."""
+    pairs = table.pairs(task, metric.name, arm, BASELINE_PREFIX + name, metric.direction)
+    if not len(pairs.seeds):
+        return {}
+    finished = np.isfinite(pairs.treatment)
+    baseline = math.fsum(pairs.control.tolist()) / len(pairs.control)
+    scores = (pairs.treatment - pairs.control + baseline)[finished]
+    failed = int((~finished).sum())
+    row: dict[str, Any] = dict.fromkeys(LUCK_COLUMNS, math.nan) | {
+        "task": task,
+        "metric": metric.name,
+        "unit": metric.unit,
+        "direction": metric.direction,
+        "arm": arm,
+        "n": len(scores),
+        "failed": failed,
+        "baseline_name": name,
+        "baseline": baseline,
+        "verdict": "cannot decide",
+    }
+    if len(scores) < 2:
+        return row
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateWarning)
+        luck = stats.best_of_n(pairs.sign * scores, pairs.sign * baseline)
+    row |= {
+        "mean": pairs.sign * luck.mean,
+        "sd": luck.sd,
+        "best": pairs.sign * luck.best,
+        "expected_best": pairs.sign * luck.expected_best,
+        "best_quantile_95": pairs.sign * luck.best_quantile_95,
+        "p_single_beats_baseline": luck.p_single_beats_baseline,
+        "p_best_beats_baseline": luck.p_best_beats_baseline,
+    }
+    if not failed:
+        row |= {"p_value": luck.p_value, "verdict": _verdict(alpha, luck)}
+    return row
+
+
+def _verdict(alpha: float, luck: stats.BestOfNResult) -> str:
+    """What the seeds say of the mean, or that only their best beats the baseline."""
+    significant = luck.p_value <= alpha
+    if significant and luck.mean > luck.baseline:
+        return "better"
+    if luck.best > luck.baseline:
+        return "best is luck"
+    return "worse" if significant else "no evidence"
