@@ -478,7 +478,8 @@ def _judge(study: StudyLike, row: _Row) -> None:
         smallest = stats.minimum_detectable_effect(len(pairs.seeds), share, POWER, test=test)
         values["mde80"] = smallest * sd if sd else 0.0
     if row.sesoi > 0 and sd > 0:
-        values["seeds_needed"] = stats.seeds_needed(row.sesoi / sd, share, POWER, test=test)
+        last = schedule.last_level(study.alpha / values["m"])
+        values["seeds_needed"] = stats.seeds_needed(row.sesoi / sd, last, POWER, test=test)
     verdict, reason = _verdict(study, row, share)
     if schedule.next and verdict in ("no evidence", "underpowered", "cannot decide"):
         reason += f"; look {values['look']}, the next one at {schedule.next} seeds"

@@ -61,6 +61,10 @@ class Schedule:
         """The level at which this look tests, of an overall ``alpha``."""
         return stats.nominal_level(alpha, self.sizes, self.reached, self.spending)
 
+    def last_level(self, alpha: float) -> float:
+        """The level at which the last look will test: what further seeds are planned with."""
+        return stats.nominal_level(alpha, self.sizes, len(self.sizes), self.spending)
+
     def sequential_p(self, p_values: Sequence[float], one_sided: bool = False) -> float:
         """The overall p of the p-values of the looks so far."""
         return stats.sequential_p(p_values, self.sizes, self.spending, sides=1 if one_sided else 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -53,12 +54,12 @@ class Pairs:
             planned=size,
         )
 
-    @property
+    @cached_property
     def finished(self) -> NDArray[np.bool_]:
         """Which pairs have two finite scores, shape (recorded pairs,)."""
         return np.isfinite(self.treatment) & np.isfinite(self.control)
 
-    @property
+    @cached_property
     def improvements(self) -> Floats:
         """Differences, positive = treatment better, shape (recorded pairs,); a failed run counts as infinitely bad."""
         if not len(self.seeds):
@@ -71,7 +72,7 @@ class Pairs:
             direction=1 if self.sign > 0 else -1,
         )
 
-    @property
+    @cached_property
     def finished_improvements(self) -> Floats:
         """Differences of the pairs in which both runs finished, shape (finished pairs,)."""
         return self.improvements[self.finished]
