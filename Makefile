@@ -94,6 +94,11 @@ lock: ## resolve requirements.lock again, needs uv (ARGS=--upgrade for newer ver
 figures: install ## draw the figures of docs/ again
 	@$(WITH_VENV) $(BIN)/python -m notafluke.report.loss_family docs/figures
 
+.PHONY: calibration
+calibration: install ## measure how often the verdicts are wrong, with docs/calibration.md (an hour; continues where it stopped)
+	@$(BIN)/python benchmarks/calibration.py --workers 2
+	@$(WITH_VENV) $(BIN)/python benchmarks/aa_training.py
+
 .PHONY: clean
 clean: ## remove .venv and caches; results/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -10,6 +10,7 @@ import yaml
 
 from notafluke.configuration import compose_run
 from notafluke.plan import make_cell
+from notafluke.report.columns import FIGURES, TABLES
 
 TRAINING = re.compile(r"\btrain_adding_\w+")
 ARMS = ("control", "activation=iris", "replica=1")
@@ -21,12 +22,11 @@ def test_every_output_of_the_study_is_there(finished):
     for name in (
         "registered.yaml",
         "looks.jsonl",
-        "tables/significance.csv",
         "tables/significance.md",
         "tables/significance.html",
         "tables/scores.csv",
-        "figures/forest.svg",
-        "figures/forest.png",
+        *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")),
+        *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")),
     ):
         assert (folder / name).stat().st_size > 0, name
     assert (folder / "figures/forest.png").read_bytes().startswith(b"\x89PNG")

@@ -43,3 +43,22 @@ def test_overrides_drop_the_claims_whose_arms_are_gone(project):
     assert registered(project) == text
     assert yaml.safe_load(registered(project, folder))["runs_recorded_before"] == 6
     assert "Registered late: 6 of its runs" in project.markdown(folder)
+
+
+def test_declared_looks_are_counted_and_others_are_refused(pristine):
+    pristine.edit("conf/study/tiny.yaml", "alpha: 0.5", "alpha: 0.5\nlooks: [3, 5]")
+    pristine.snakemake()
+    runs = pristine.runs()
+    assert list(pristine.significance()["look"]) == ["1 of 2", "1 of 2"]
+
+    refused = pristine.snakemake(overrides="seed=range(0,4)", code=None)
+    assert refused.code != 0
+    assert "the declared looks are at 3, 5 seeds" in refused.output
+
+    pristine.snakemake(overrides="seed=range(0,5)")
+    (folder,) = (path.name for path in pristine.results.glob("tiny+*"))
+    assert len(pristine.trained_since(runs)) == 6, "seeds 3 and 4 of three arms"
+    assert list(pristine.significance(folder)["look"]) == ["2 of 2", "2 of 2"]
+    page = pristine.markdown(folder)
+    assert "Exploratory: looked at before" not in page
+    assert "Registered late" not in page
