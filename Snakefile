@@ -25,4 +25,4 @@ rule all:
         rules.decide.output,
         rules.synchronise_tracking.output,
     message:
-        "all runs are recorded, the claims are decided"
+        "all runs are recorded, the claims are decided; the verdicts: notafluke show {STUDY}"

@@ -54,19 +54,20 @@ def analyse(
     sentences.
     """
     table = Table.read(scores, baselines, planned)
+    suite = Suite.of(study, table)
     decisions = decide(study, scores, baselines, planned)
-    summary = with_run_keys(summarise(decisions, scope, control_name), decisions, scores).assign(advice="")
+    summary = with_run_keys(summarise(decisions, scope, control_name), decisions, scores)
     return Analysis(
         scores=scores,
         baselines=baselines,
         planned=planned,
         decisions=decisions,
-        summary=summary,
-        overall=overall(study, table),
+        summary=summary.assign(advice="", command="", cautions=""),
+        overall=overall(study, table, suite),
         luck=seed_luck(study.alpha, table),
         failures=failures(table),
         provenance=provenance,
-        profiles=score_profiles(study, table),
-        friedman=friedman_note(table, tuple(Suite.of(study, table).scales)),
+        profiles=score_profiles(table, suite),
+        friedman=friedman_note(table, tuple(suite.scales)),
         scope=scope,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -26,6 +26,7 @@ from notafluke.looks import Schedule, Scheduled
 from notafluke.pairing import Floats, Metric, Pairs, Table
 from notafluke.report.columns import COLUMNS, SUMMARY_COLUMNS
 from notafluke.report.numbers import interval_text, number, p_equation, p_text
+from notafluke.stats.t_tests import moments
 from notafluke.study import BASELINE_PREFIX, CONTROL, Claim, Sesoi
 
 Family = Literal["claims", "controls", "exploratory"]
@@ -43,6 +44,8 @@ VERDICTS = (
 )
 SCOPE = "over retrainings, on this test period/set"
 POWER = 0.8
+MOST_SEEDS = 10**12
+TOO_FEW_PAIRS = "too few pairs"
 _TESTS = ("signed_rank", "paired_t", "sign_flip")
 _CORRECTIONS = {"holm": stats.holm, "benjamini_hochberg": stats.benjamini_hochberg}
 
@@ -108,10 +111,10 @@ def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, plan
 def summarise(decisions: pd.DataFrame, scope: str = SCOPE, control_name: str = CONTROL) -> pd.DataFrame:
     """Return one row for each declared claim: on how many tasks it holds, the result and a sentence to print.
 
-    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite), ``does not hold`` or
-    ``not decided yet`` (runs are absent). A negative control holds where its row is complete and neither ``better``,
-    ``worse`` nor ``mixed``. ``scope`` is what the sentences generalise to, ``control_name`` what they call
-    the study's control.
+    ``result`` is ``holds``, ``holds on k of K``, ``contradicted`` (any task gives the opposite), ``does not hold``,
+    ``not decided`` (these seeds cannot tell on any task) or ``not decided yet`` (runs are absent). A negative control
+    holds where its row is complete and neither ``better``, ``worse`` nor ``mixed``. ``scope`` is what the sentences
+    generalise to, ``control_name`` what they call the study's control.
     """
     declared = decisions[decisions["family"] != "exploratory"]
     rows = [_summary_row(records(group), scope, control_name) for _, group in declared.groupby("claim", sort=False)]
@@ -139,14 +142,19 @@ def undecidable(study: StudyLike) -> list[str]:
     m = sum(len(claim.tasks) for claim in study.claims if claim.role == "claim")
     if not m or study.test == "paired_t" or study.correction != "holm":
         return []
-    level = Schedule.of(study).level(study.alpha / m)
-    seeds, needed = len(study.seeds), math.ceil(math.log2(2 / level))
-    if seeds >= needed:
+    schedule, seeds = Schedule.of(study), len(study.seeds)
+    level = schedule.level(study.alpha / m)
+    smallest = 2 * 0.5**seeds
+    if smallest <= level:
         return []
-    return [
-        f"{seeds} seeds cannot decide {m} comparisons: the smallest p of an exact test is {p_text(2 * 0.5**seeds)}, "
-        f"above {number(level)}; it takes {needed} seeds or more"
-    ]
+    comparisons = f"{m} comparison{'s' if m > 1 else ''}"
+    start = f"{seeds} seeds cannot decide {comparisons}: the smallest p of an exact test is {p_text(smallest)}, "
+    if not study.looks:
+        needed = math.ceil(math.log2(2 / level))
+        return [f"{start}above alpha / m = {number(level)}; it takes {needed} seeds or more"]
+    later = next((size for size in study.looks if 2 * 0.5**size <= schedule.level_at(size, study.alpha / m)), None)
+    hope = f"the look at {later} seeds can" if later else "nor can a later look"
+    return [f"{start}above {number(level)}, what this look may spend of alpha / m (spending: {study.spending}); {hope}"]
 
 
 def paired_scores(
@@ -228,7 +236,19 @@ class _Row:
     pairs: Pairs
     sesoi: float
     learned: str
+    tested: _Tested
+    tested_sign: float
     values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The test of one look: its name, two-sided p (NaN: nothing to test), sign of the effect, smallest possible p."""
+
+    test: str
+    p_value: float
+    sign: float
+    smallest_p: float
 
 
 def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
@@ -244,9 +264,15 @@ def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     complete = pairs.planned > 0 and len(pairs.seeds) == pairs.planned
     schedule = Schedule.of(study)
     looks = [pairs.first(size) for size in schedule.past[:-1]] + [pairs] if complete else [pairs]
-    tests = [_p_value(study.test, look) for look in looks]
+    tests = [_tested(study.test, look) for look in looks]
     tosts = [_p_tost(look.finished_improvements, sesoi) if look.finished.all() else math.nan for look in looks]
-    test, p_value = tests[-1]
+    tested = tests[-1]
+    p_sequential, tested_sign = math.nan, tested.sign
+    if complete and not math.isnan(tested.p_value):
+        p_sequential, tested_sign = schedule.sequential(
+            [1.0 if math.isnan(own.p_value) else own.p_value for own in tests], [own.sign for own in tests]
+        )
+    low_90, high_90 = sorted(pairs.sign * bound for bound in _interval(finished, 1 - 2 * study.alpha))
     better = stats.paired_probability_of_improvement(improvements) if len(improvements) else None
     values: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan) | {
         "claim": claim.id if claim else "",
@@ -272,20 +298,22 @@ def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
         "delta": delta + 0.0,
         "delta_low": low + 0.0,
         "delta_high": high + 0.0,
+        "delta_low_90": low_90 + 0.0,
+        "delta_high_90": high_90 + 0.0,
         "delta_percent": _ratio(100 * delta, abs(_mean(control))),
         "d_z": float(stats.cohens_dz(finished)) if len(finished) > 1 else math.nan,
         "rank_biserial": float(stats.rank_biserial(improvements)) if len(improvements) else math.nan,
         "p_better": better.estimate if better else math.nan,
         "p_better_low": better.low if better else math.nan,
         "p_better_high": better.high if better else math.nan,
-        "test": test,
-        "p_value": p_value if complete else math.nan,
+        "test": tested.test,
+        "p_value": tested.p_value if complete else math.nan,
         "look": f"{schedule.reached} of {len(schedule.sizes)}",
-        "p_sequential": _sequential(schedule, [p for _, p in tests]) if complete else math.nan,
+        "p_sequential": p_sequential,
         "correction": study.correction,
         "alpha": float(study.alpha),
         "p_tost": tosts[-1] if complete else math.nan,
-        "p_tost_sequential": _sequential(schedule, tosts, one_sided=True) if complete else math.nan,
+        "p_tost_sequential": _equivalence(schedule, tosts) if complete else math.nan,
         "sesoi": sesoi,
         "expects": claim.expects if claim else "",
         "result": "",
@@ -295,7 +323,8 @@ def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     values |= _baseline(table, task)
     for side in ("treatment", "control"):
         values |= _effort(table, comparison, side)
-    return _Row(comparison, pairs, sesoi, _not_learned(study, table, comparison), values)
+    learned = _not_learned(study, table, comparison)
+    return _Row(comparison, pairs, sesoi, learned, tested, tested_sign, values)
 
 
 def _mean(values: Floats) -> float:
@@ -304,10 +333,8 @@ def _mean(values: Floats) -> float:
 
 
 def _sd(values: Floats) -> float:
-    """Return the standard deviation (n - 1), exactly 0 for equal values, NaN below two."""
-    if len(values) < 2:
-        return math.nan
-    return float(np.std(values, ddof=1)) if np.ptp(values) else 0.0
+    """Return the standard deviation (n - 1), exactly 0 for values that are equal but for rounding, NaN below two."""
+    return moments(values).sd if len(values) > 1 else math.nan
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -324,31 +351,33 @@ def _interval(improvements: Floats, confidence: float) -> tuple[float, float]:
 
 
 def _sesoi(declared: Sesoi | None, control_mean: float) -> float:
-    """Return the smallest effect size of interest in metric units, NaN when none is declared."""
+    """Return the smallest effect size of interest in metric units; NaN for none, or for a share of a mean of 0."""
     if declared is None:
         return math.nan
-    return declared.value * abs(control_mean) if declared.relative else float(declared.value)
+    value = declared.value * abs(control_mean) if declared.relative else float(declared.value)
+    return value if value > 0 else math.nan
 
 
-def _p_value(test: str, pairs: Pairs) -> tuple[str, float]:
-    """Return the test used and its two-sided p; NaN where there is nothing to test.
+def _tested(test: str, pairs: Pairs) -> _Tested:
+    """Test the pairs of one look.
 
     A failed run has no difference to average, so with any failure the ranks decide, whatever the declared test. Which
     pairs hold a failure does not change when signs are flipped, so this choice keeps the level.
     """
     improvements = pairs.improvements
     used = "signed_rank" if not pairs.finished.all() else test
-    if not len(improvements) or (used == "paired_t" and len(improvements) < 2):
-        return used, math.nan
-    if used == "signed_rank":
-        p_value = stats.signed_rank_test(improvements, method=_method(improvements)).p_value
-    elif used == "paired_t":
-        p_value = stats.paired_t_test(improvements, 0.0).p_value
-    elif used == "sign_flip":
-        p_value = stats.sign_flip_test(improvements).p_value
-    else:
+    if used not in _TESTS:
         raise UsageError(f"unknown test{did_you_mean(used, _TESTS)}")
-    return used, float(p_value)
+    if not len(improvements) or (used == "paired_t" and len(improvements) < 2):
+        return _Tested(used, math.nan, 0.0, 0.0)
+    if used == "signed_rank":
+        ranks = stats.signed_rank_test(improvements, method=_method(improvements))
+        return _Tested(used, ranks.p_value, float(np.sign(ranks.w_plus - ranks.w_minus)), ranks.smallest_p)
+    sign = float(np.sign(_mean(improvements)))
+    if used == "paired_t":
+        return _Tested(used, stats.paired_t_test(improvements, 0.0).p_value, sign, 0.0)
+    flips = stats.sign_flip_test(improvements)
+    return _Tested(used, flips.p_value, sign, flips.smallest_p)
 
 
 def _method(improvements: Floats) -> stats.Method:
@@ -363,19 +392,21 @@ def _p_tost(improvements: Floats, sesoi: float) -> float:
     return float(stats.tost_paired(improvements, 0.0, -sesoi, sesoi).p_value)
 
 
-def _sequential(schedule: Schedule, p_values: Sequence[float], one_sided: bool = False) -> float:
-    """Return the overall p of the looks so far; a look without a p counts as 1, NaN where this one has none."""
+def _equivalence(schedule: Schedule, p_values: Sequence[float]) -> float:
+    """Return the overall p of equivalence; a look without a p counts as 1, NaN where this one has none."""
     if math.isnan(p_values[-1]):
         return math.nan
-    return schedule.sequential_p([1.0 if math.isnan(p) else p for p in p_values], one_sided)
+    return schedule.sequential_p([1.0 if math.isnan(p) else p for p in p_values], one_sided=True)
 
 
 def _correlation(pairs: Pairs) -> float:
     """Return Pearson's correlation of the two arms over the finished pairs, NaN where one of them is constant."""
     treatment, control = pairs.treatment[pairs.finished], pairs.control[pairs.finished]
-    if len(treatment) < 3 or np.ptp(treatment) == 0 or np.ptp(control) == 0:
+    if len(treatment) < 3 or _sd(treatment) == 0 or _sd(control) == 0:
         return math.nan
-    return float(np.corrcoef(treatment, control)[0, 1])
+    with np.errstate(all="ignore"):
+        correlation = float(np.corrcoef(treatment, control)[0, 1])
+    return correlation if math.isfinite(correlation) else math.nan
 
 
 def _failures(comparison: _Comparison, pairs: Pairs, table: Table) -> str:
@@ -413,8 +444,8 @@ def _effort(table: Table, comparison: _Comparison, side: str) -> dict[str, Any]:
     }
 
 
-def control_not_learned(alpha: float, table: Table, task: str) -> str:
-    """Return why the study's control did not learn a task, empty where it did.
+def control_not_learned(alpha: float, table: Table, task: str, control: str = CONTROL) -> str:
+    """Return why a control did not learn a task, empty where it did.
 
     The control must beat the trivial baseline on the primary metric: better mean, and a one-sided exact signed-rank p
     of at most alpha. Not asked with so few seeds that no score could pass (below five at alpha 0.05).
@@ -423,7 +454,7 @@ def control_not_learned(alpha: float, table: Table, task: str) -> str:
         return ""
     name, metric_name = table.trivial[task]
     metric = table.metric(task, metric_name)
-    pairs = table.pairs(task, metric_name, CONTROL, BASELINE_PREFIX + name, metric.direction)
+    pairs = table.pairs(task, metric_name, control, BASELINE_PREFIX + name, metric.direction)
     if 0.5 ** len(pairs.seeds) > alpha:
         return ""
     improvements = pairs.improvements
@@ -438,9 +469,14 @@ def control_not_learned(alpha: float, table: Table, task: str) -> str:
 
 
 def _not_learned(study: StudyLike, table: Table, comparison: _Comparison) -> str:
-    """Return why the control did not learn; not asked for comparisons with a baseline and for positive controls."""
-    exempt = comparison.control.startswith(BASELINE_PREFIX) or comparison.role == "positive_control"
-    return "" if exempt else control_not_learned(study.alpha, table, comparison.task)
+    """Return why the row's control did not learn.
+
+    Not asked for comparisons with a baseline, and for known answers, which are about the pipeline.
+    """
+    known = comparison.role in ("positive_control", "negative_control")
+    if known or comparison.control.startswith(BASELINE_PREFIX):
+        return ""
+    return control_not_learned(study.alpha, table, comparison.task, comparison.control)
 
 
 # --- families and verdicts ---------------------------------------------------------------------------------------
@@ -476,10 +512,11 @@ def _judge(study: StudyLike, row: _Row) -> None:
     test: stats.PowerTest = "paired_t" if values["test"] == "paired_t" else "signed_rank"
     if not math.isnan(sd):
         smallest = stats.minimum_detectable_effect(len(pairs.seeds), share, POWER, test=test)
-        values["mde80"] = smallest * sd if sd else 0.0
+        values["mde80"] = (smallest * sd if sd else 0.0) if row.tested.smallest_p <= share else math.inf
     if row.sesoi > 0 and sd > 0:
         last = schedule.last_level(study.alpha / values["m"])
-        values["seeds_needed"] = stats.seeds_needed(row.sesoi / sd, last, POWER, test=test)
+        needed = stats.seeds_needed(row.sesoi / sd, last, POWER, test=test)
+        values["seeds_needed"] = needed if needed <= MOST_SEEDS else math.nan
     verdict, reason = _verdict(study, row, share)
     if schedule.next and verdict in ("no evidence", "underpowered", "cannot decide"):
         reason += f"; look {values['look']}, the next one at {schedule.next} seeds"
@@ -496,15 +533,16 @@ def _verdict(study: StudyLike, row: _Row, share: float) -> tuple[str, str]:
     values, pairs, improvements = row.values, row.pairs, row.pairs.improvements
     if not pairs.planned or len(pairs.seeds) < pairs.planned:
         return "incomplete", _absent(row)
-    nonzero = int(np.sum(improvements != 0))
-    if values["test"] != "paired_t" and 2.0 * 0.5**nonzero > share:
-        smallest = min(1.0, 2.0 * 0.5**nonzero)
+    # Under Benjamini-Hochberg all rows pass at alpha when all have so small a p.
+    limit = share if study.correction == "holm" else Schedule.of(study).level(study.alpha)
+    if row.tested.smallest_p > limit:
         return "cannot decide", (
-            f"too few pairs: {nonzero} non-zero, smallest possible p {p_text(smallest)} is above "
-            f"{'alpha/m' if len(study.looks) < 2 else 'what alpha/m leaves for this look'} = {number(share)}"
+            f"{TOO_FEW_PAIRS}: {int(np.sum(improvements != 0))} non-zero, smallest possible p "
+            f"{p_text(row.tested.smallest_p)} is above {number(limit)}, "
+            f"{'what this look may spend' if study.looks else 'alpha/m' if limit == share else 'alpha'}"
         )
     if math.isnan(values["p_value"]):
-        return "cannot decide", f"too few pairs: a t-test needs two, finished are {len(pairs.finished_improvements)}"
+        return "cannot decide", f"{TOO_FEW_PAIRS}: a t-test needs two, finished are {len(pairs.finished_improvements)}"
     if row.learned:
         return "cannot decide", row.learned
     if values["p_holm"] <= study.alpha:
@@ -514,7 +552,9 @@ def _verdict(study: StudyLike, row: _Row, share: float) -> tuple[str, str]:
     mde80 = values["mde80"]
     shown = f"smallest effect detectable with 80 % power: {number(mde80)}"
     if not row.sesoi > 0:
-        return "no evidence", shown
+        claim = row.comparison.claim
+        share_of_zero = claim is not None and row.comparison.task in claim.sesoi
+        return "no evidence", shown + ("; the SESOI is a share of a control mean of 0" if share_of_zero else "")
     if mde80 <= row.sesoi:
         return "no evidence", f"{shown}, at most the SESOI {number(row.sesoi)}"
     needed = values["seeds_needed"]
@@ -529,20 +569,25 @@ def _absent(row: _Row) -> str:
         return "no seed is planned for both arms"
     sides = (("treatment", pairs.absent_treatment), ("control", pairs.absent_control))
     missing = [f"{count} of {pairs.planned} {side} runs" for side, count in sides if count]
-    return f"absent: {' and '.join(missing)}"
+    both = pairs.absent_treatment < pairs.planned and pairs.absent_control < pairs.planned
+    apart = "; the arms have no seed in common" if both and not len(pairs.seeds) else ""
+    return f"absent: {' and '.join(missing)}{apart}"
 
 
 def _direction(row: _Row) -> tuple[str, str]:
     """Return ``better``, ``worse`` or ``mixed`` for a significant row.
 
-    Ranks and mean must have one sign. A failed run has no place in a mean over finished pairs but would only push it
-    towards the other arm: where the arm that the ranks put behind also failed more often, the mean agrees.
+    Ranks and mean must have one sign, that of the look which was significant. A failed run has no place in a mean over
+    finished pairs but would only push it towards the other arm: where the arm that the ranks put behind also failed
+    more often, the mean agrees.
     """
     ranks = float(np.sign(row.values["rank_biserial"]))
     infinite = row.pairs.improvements[np.isinf(row.pairs.improvements)]
     mean = _mean(row.pairs.finished_improvements)
     signs = {float(np.sign(mean)) if math.isfinite(mean) else 0.0, float(np.sum(np.sign(infinite)))}
     agree = ranks != 0 and any(sign * ranks > 0 for sign in signs)
+    if row.tested_sign * ranks < 0:
+        return "mixed", f"an earlier look said {_word(row.tested_sign)}, all pairs together say {_word(ranks)}"
     if not agree:
         return "mixed", f"ranks say {_word(ranks)}, the mean of the finished pairs says {_word(mean)}"
     contrary = "" if mean * ranks >= 0 or math.isnan(mean) else f"the finished pairs alone say {_word(mean)}"
@@ -566,11 +611,14 @@ def _suffix(study: StudyLike, row: _Row, share: float) -> str:
 def _result(claim: Claim, verdict: str, suffix: str) -> str:
     """Return whether one task's verdict is what the claim expects; empty while runs are absent.
 
-    ``not_worse`` holds with ``better`` or ``equivalent``: an absence of evidence is not enough. ``equivalent`` also
-    holds with a ``negligible`` difference, which the equivalence test accepted.
+    ``not_worse`` holds with ``better`` or ``equivalent``: an absence of evidence is not enough. ``equivalent`` and
+    ``not_worse`` also hold with a ``negligible`` difference, which the equivalence test accepted. Where these seeds
+    could not tell, the claim is ``not decided``.
     """
     if verdict == "incomplete":
         return ""
+    if verdict == "cannot decide" or (verdict == "underpowered" and claim.role != "negative_control"):
+        return "not decided"
     significant = verdict in ("better", "worse")
     if claim.role == "negative_control":
         return "contradicted" if significant or verdict == "mixed" else "holds"
@@ -578,7 +626,8 @@ def _result(claim: Claim, verdict: str, suffix: str) -> str:
         holds = verdict == "equivalent" or suffix == "negligible"
         opposite = significant and not holds
     elif claim.expects == "not_worse":
-        holds, opposite = verdict in ("better", "equivalent"), verdict == "worse"
+        holds = verdict in ("better", "equivalent") or suffix == "negligible"
+        opposite = significant and not holds
     else:
         holds, opposite = verdict == claim.expects, significant and verdict != claim.expects
     return "holds" if holds else "contradicted" if opposite else "does not hold"
@@ -597,7 +646,8 @@ def _summary_row(rows: list[dict[str, Any]], scope: str, control_name: str) -> d
     elif held == len(rows):
         result = "holds"
     else:
-        result = f"holds on {held} of {len(rows)}" if held else "does not hold"
+        open_ = all(row["result"] == "not decided" for row in rows)
+        result = f"holds on {held} of {len(rows)}" if held else "not decided" if open_ else "does not hold"
     first = rows[0]
     kept = {name: first[name] for name in ("claim", "family", "role", "treatment", "control", "expects")}
     return kept | {
@@ -625,6 +675,13 @@ def _sentence(rows: list[dict[str, Any]], result: str, scope: str, control_name:
     return f"{claim}: {result} ({first['treatment']} against {against}{seeds}{where}: {tasks}),{rate} {scope}."
 
 
+def deciding_p(row: Mapping[str, Any]) -> str:
+    """Return the adjusted p that the verdict rests on, in words; empty where there is none."""
+    if row["verdict"] == "equivalent":
+        return p_equation("adjusted p of equivalence", row["p_tost_holm"])
+    return "" if math.isnan(row["p_holm"]) else p_equation("adjusted p", row["p_holm"])
+
+
 def _clause(row: dict[str, Any], with_seeds: bool) -> str:
     """Return one task's verdict with its figures."""
     verdict = f"{row['task']} {row['verdict']}" + (f" ({row['verdict_suffix']})" if row["verdict_suffix"] else "")
@@ -635,8 +692,8 @@ def _clause(row: dict[str, Any], with_seeds: bool) -> str:
         unit = f" {row['unit']}" if row["unit"] not in ("", row["metric"]) else ""
         change = interval_text(row["delta"], row["delta_low"], row["delta_high"])
         figures.append(f"{row['metric']} {change}{unit}")
-    if not math.isnan(row["p_holm"]):
-        figures.append(p_equation("adjusted p", row["p_holm"]))
+    if p_words := deciding_p(row):
+        figures.append(p_words)
     if row["failures"]:
         figures.append(row["failures"].replace("; ", ", "))
     return ", ".join([verdict, *figures])

@@ -136,8 +136,8 @@ def list_(
 
 
 @app.command(
-    epilog="Example: notafluke analyse examples/scores.csv --control tanh --metric loss --lower-is-better --sesoi 2% "
-    "--out results/analysis"
+    epilog="Example: notafluke analyse examples/scores.csv --control tanh --metric loss --lower-is-better "
+    "--sesoi 0.0033 --out results/analysis"
 )
 def analyse(
     scores: Annotated[Path, typer.Argument(help="A CSV file with a row for each run: treatment, seed, score.")],

@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 
 from notafluke.advice import with_advice
 from notafluke.analysis import Analysis, analyse
+from notafluke.looks import Schedule
 from notafluke.options import reconstruction_note
 from notafluke.origin import study_provenance
 from notafluke.plan import Plan
 from notafluke.registration import cautions, note_look, register
 from notafluke.report.figures import save
 from notafluke.report.gallery import analysis_figures, training_figures
+from notafluke.report.numbers import number
 from notafluke.report.tables import Page, PageFigure, write_tables
 from notafluke.scores import collect, planned_runs
 
@@ -44,7 +46,19 @@ def write_figures(figures: list[tuple[PageFigure, Figure]], folder: Path) -> tup
 
 def notes(plan: Plan) -> list[str]:
     """What a reader must know before believing the verdicts."""
-    return [*cautions(plan), *plan.warnings, *reconstruction_note(plan.options)]
+    return [*cautions(plan), *_look(plan), *plan.warnings, *reconstruction_note(plan.options)]
+
+
+def _look(plan: Plan) -> list[str]:
+    """Which declared look this is, and what it may spend."""
+    if not plan.study.looks:
+        return []
+    schedule, alpha = Schedule.of(plan.study), plan.study.alpha
+    return [
+        f"Look {schedule.reached} of {len(schedule.sizes)}, at {schedule.sizes[schedule.reached - 1]} of "
+        f"{schedule.sizes[-1]} seeds: of alpha = {number(alpha)} for all looks this one tests at "
+        f"{number(schedule.level(alpha))} ({plan.study.spending}); adjusted p-values are those of all looks so far."
+    ]
 
 
 def judge(plan: Plan) -> Analysis:
@@ -52,4 +66,5 @@ def judge(plan: Plan) -> Analysis:
     collected = collect(plan)
     provenance = study_provenance(plan, collected.provenance)
     analysis = analyse(plan.study, collected.scores, collected.baselines, planned_runs(plan), provenance)
-    return replace(analysis, summary=with_advice(analysis.summary, analysis.decisions, plan))
+    summary = with_advice(analysis.summary, analysis.decisions, plan).assign(cautions=" ".join(cautions(plan)))
+    return replace(analysis, summary=summary)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +14,23 @@ import pandas as pd
 
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.origin import analysis_rows, provenance_frame
+from notafluke.pairing import LARGEST_SCORE
 from notafluke.study import BASELINE_PREFIX, CONTROL, Claim, Sesoi, Spending, read_sesoi
 
 ONE_TASK = "task"
 SCOPE = "over the seeds given, on these test data"
 COLUMN_NAMES = ("task", "treatment", "seed", "score", "status")
+INTERRUPTED = "interrupted"
 STATUSES: Mapping[str, str] = {
     **dict.fromkeys(("", "ok", "finished", "success", "succeeded", "completed", "complete", "done"), "ok"),
     **dict.fromkeys(("diverged", "nan"), "diverged"),
-    **dict.fromkeys(("crashed", "failed", "failure", "error", "killed", "preempted", "cancelled"), "crashed"),
+    **dict.fromkeys(("crashed", "failed", "fail", "failure", "error"), "crashed"),
     **dict.fromkeys(("timeout", "timed_out", "timed out"), "timeout"),
+    **dict.fromkeys(("killed", "cancelled", "canceled", "preempted", "interrupted", "pruned"), INTERRUPTED),
+    **dict.fromkeys(("running", "queued", "pending", "scheduled"), INTERRUPTED),
 }
+_OTHER_NAMES = {"status": ("status", "state", "outcome")}
+_ERRORS = ("loss", "error", "mse", "rmse", "mae", "perplexity", "nll", "wer", "cer")
 _SHOWN_ROWS = 5
 
 
@@ -108,11 +115,15 @@ class External:
 
 def read_scores(request: Request) -> External:
     """Read and check a table of scores. Raises UsageError that names the file, the rows and the valid choices."""
-    frame = _renamed(_read_csv(request.path), request)
+    raw = _read_csv(request.path)
+    columns = _columns(raw, request)
+    frame = _renamed(raw, columns)
     notes: list[str] = []
     frame = _checked(frame, request, notes)
     planned = _planned(frame, request, notes)
-    frame = frame.merge(planned, on=["task", "arm", "seed"])
+    frame = frame[frame["outcome"] != INTERRUPTED].merge(planned, on=["task", "arm", "seed"])
+    if not request.lower_is_better and any(word in request.metric.casefold() for word in _ERRORS):
+        notes.append(f"Higher {request.metric} is taken as better; if lower is, add --lower-is-better.")
     scores = frame.assign(
         metric=request.metric,
         direction="lower" if request.lower_is_better else "higher",
@@ -130,6 +141,10 @@ def read_scores(request: Request) -> External:
         ("rows", len(frame)),
         ("control", request.control),
         ("metric", f"{request.metric}, {'lower' if request.lower_is_better else 'higher'} is better"),
+        ("columns", ", ".join(f"{own}: {found}" for own, found in columns.items())),
+        ("smallest effect size of interest", _sesoi_text(request.sesoi)),
+        ("baseline", "none" if request.baseline is None else request.baseline),
+        ("seeds", "those of all treatments" if request.only_common_seeds else "all"),
         *analysis_rows(study.alpha, study.test, study.correction),
     ]
     return External(study, scores, _baselines(planned, request), planned, provenance_frame(rows), notes)
@@ -139,7 +154,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+        # Blank lines stay, so that the number of a row is that of the file.
+        frame = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            skip_blank_lines=False,
+        )
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise UsageError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from error
@@ -147,33 +170,60 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise UsageError(f"{path}: the file is empty") from error
     except pd.errors.ParserError as error:
         raise UsageError(f"{path}: not a CSV file: {str(error).strip()}") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UsageError(f"{path}: the rows have more fields than the heading")
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    if frame.columns.has_duplicates:
+        raise UsageError(f"{path}: two columns are called {frame.columns[frame.columns.duplicated()][0]!r}")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(frame.columns) == 1 and separator in frame.columns[0]:
+            raise UsageError(f"{path}: the columns are separated by {name}; they must be by commas")
+    frame = frame.fillna("")
+    frame = frame[(frame != "").any(axis=1)]
     if frame.empty:
         raise UsageError(f"{path}: the file has a heading and no row")
-    return frame.rename(columns=lambda name: str(name).strip())
+    return frame
 
 
-def _renamed(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
-    """The wanted columns under their own names; task and status may be missing."""
+def _columns(frame: pd.DataFrame, request: Request) -> dict[str, str]:
+    """The file's names of the wanted columns; task and status may be missing. Upper and lower case are alike.
+
+    A column of the metric's own name holds the scores, unless there is one called score or another is named.
+    """
     found = [str(name) for name in frame.columns]
-    wanted = dict(request.columns)
-    # A column of the metric's own name holds the scores, unless another is named.
-    if wanted["score"] == "score" and "score" not in found and request.metric in found:
-        wanted["score"] = request.metric
-    optional = {own for own in ("task", "status") if wanted[own] == own and own not in found}
+    by_folded = {name.casefold(): name for name in reversed(found)}
+    columns = {}
     for own in COLUMN_NAMES:
-        if own not in optional and wanted[own] not in found:
-            option = "--metric" if own == "score" and wanted[own] == "score" else f"--{own}-column"
+        wanted = request.columns[own]
+        candidates = [wanted]
+        if wanted == own:
+            candidates += [by_folded[name] for name in _OTHER_NAMES.get(own, (own,)) if name in by_folded]
+            candidates += [request.metric] if own == "score" else []
+        column = next((name for name in candidates if name in found), None)
+        if column is not None:
+            columns[own] = column
+        elif own not in ("task", "status") or wanted != own:
+            option, named = f"--{own}-column", repr(wanted)
+            if own == "score" and wanted == own != request.metric:
+                wanted, named = request.metric, f"'score' or {request.metric!r}"
+                option = "--metric or --score-column"
             raise UsageError(
-                f"{request.path}: no column {wanted[own]!r} with the {own} (name it with {option})"
-                f"{did_you_mean(wanted[own], found)}"
+                f"{request.path}: no column {named} with the {own} (name it with {option}){did_you_mean(wanted, found)}"
             )
-    columns = {own: frame[wanted[own]].str.strip() for own in COLUMN_NAMES if own not in optional}
-    table = pd.DataFrame(columns)
-    if "task" in optional:
-        table["task"] = ONE_TASK
-    if "status" in optional:
-        table["status"] = ""
+    return columns
+
+
+def _renamed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The wanted columns under their own names, line breaks in them as blanks; the index is that of the file's rows."""
+    table = pd.DataFrame({own: frame[name].str.split().str.join(" ") for own, name in columns.items()})
+    table = table.assign(**{own: value for own, value in (("task", ONE_TASK), ("status", "")) if own not in columns})
     return table.rename(columns={"treatment": "arm"})
+
+
+def _sesoi_text(sesoi: Sesoi | None) -> str:
+    if sesoi is None:
+        return "none"
+    return f"{100 * sesoi.value:g} % of the control's mean" if sesoi.relative else f"{sesoi.value:g}"
 
 
 def _checked(frame: pd.DataFrame, request: Request, notes: list[str]) -> pd.DataFrame:
@@ -187,15 +237,23 @@ def _checked(frame: pd.DataFrame, request: Request, notes: list[str]) -> pd.Data
     unknown = ~status.isin(STATUSES.keys())
     if unknown.any():
         value = frame["status"][unknown].iloc[0]
-        _refuse(path, unknown, f"an unknown status such as {value!r}{did_you_mean(value, filter(None, STATUSES))}")
+        _refuse(path, unknown, f"unknown status {value!r}", did_you_mean(value, filter(None, STATUSES)))
     outcome = status.map(STATUSES)
     blank = frame["score"].str.casefold().isin(("", "nan", "na", "n/a", "null", "none"))
     score = pd.to_numeric(frame["score"].where(~blank), errors="coerce")
-    _refuse(path, score.isna() & ~blank & (outcome == "ok"), "a score that is no number")
+    wrong = score.isna() & ~blank & (outcome == "ok")
+    if wrong.any():
+        _refuse(path, wrong, f"{frame['score'][wrong].iloc[0]!r} is no number")
+    huge = np.isfinite(score) & (score.abs() > LARGEST_SCORE)
+    _refuse(path, huge, f"a score beyond {LARGEST_SCORE:g}")
     without = (outcome == "ok") & ~np.isfinite(score)
     if without.any():
+        notes.append(f"{_runs(without)} without a finite score count as failed: {_row_list(without)}.")
+    interrupted = outcome == INTERRUPTED
+    if interrupted.any():
         notes.append(
-            f"{int(without.sum())} runs without a finite score count as failed: {_row_list(np.flatnonzero(without))}."
+            f"{_runs(interrupted)} that did not end ({', '.join(sorted(set(status[interrupted])))}) count as absent: "
+            f"{_row_list(interrupted)}."
         )
     checked = pd.DataFrame(
         {
@@ -207,13 +265,13 @@ def _checked(frame: pd.DataFrame, request: Request, notes: list[str]) -> pd.Data
         }
     )
     keys = ["task", "arm", "seed"]
-    twice = checked.duplicated(keys, keep=False).to_numpy()
+    twice = checked.duplicated(keys, keep=False)
     if twice.any():
         first = checked[twice].iloc[0]
-        same = (checked[keys] == first[keys]).all(axis=1).to_numpy()
+        same = (checked[keys] == first[keys]).all(axis=1)
         raise UsageError(
             f"{path}: task {first['task']}, treatment {first['arm']}, seed {first['seed']} stands more than once: "
-            f"{_row_list(np.flatnonzero(same))}"
+            f"{_row_list(same)}"
         )
     arms = sorted(set(checked["arm"]))
     if request.control not in arms:
@@ -256,7 +314,7 @@ def _claims(planned: pd.DataFrame, request: Request) -> tuple[Claim, ...]:
     """Each treatment against the control on the tasks that have both."""
     tasks = {str(arm): tuple(sorted(set(own.astype(str)))) for arm, own in planned.groupby("arm")["task"]}
     claims = []
-    for arm in sorted(set(tasks) - {CONTROL}):
+    for arm in sorted(set(tasks) - {CONTROL}, key=_natural):
         shared = tuple(task for task in tasks[arm] if task in tasks.get(CONTROL, ()))
         sesoi = {task: request.sesoi for task in shared if request.sesoi}
         sentence = f"Treatment {arm} is better than {request.control} in {request.metric}"
@@ -273,14 +331,25 @@ def _baselines(planned: pd.DataFrame, request: Request) -> pd.DataFrame:
     return rows.assign(name="baseline", metric=request.metric, value=request.baseline or 0.0, trivial=False)
 
 
-def _refuse(path: Path, rows: pd.Series, what: str) -> None:
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts t2 before t10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _refuse(path: Path, rows: pd.Series, what: str, hint: str = "") -> None:
     """Raise UsageError where any row has a fault, naming the first of them."""
     if rows.any():
-        raise UsageError(f"{path}: {what}: {_row_list(np.flatnonzero(rows))}")
+        raise UsageError(f"{path}: {what}: {_row_list(rows)}{hint}")
 
 
-def _row_list(places: Sequence[int] | np.ndarray) -> str:
-    """The lines of the file of rows by their places, the first few."""
-    lines = ", ".join(str(place + 2) for place in places[:_SHOWN_ROWS])
-    more = f" and {len(places) - _SHOWN_ROWS} more" if len(places) > _SHOWN_ROWS else ""
-    return f"line{'s' if len(places) > 1 else ''} {lines}{more}"
+def _runs(rows: pd.Series) -> str:
+    count = int(rows.sum())
+    return f"{count} run{'s' if count > 1 else ''}"
+
+
+def _row_list(rows: pd.Series) -> str:
+    """The numbers of the marked rows, the first few; the heading is row 1, as in a spreadsheet."""
+    numbers = [int(place) + 2 for place in rows.index[rows]]
+    shown = ", ".join(map(str, numbers[:_SHOWN_ROWS]))
+    more = f" and {len(numbers) - _SHOWN_ROWS} more" if len(numbers) > _SHOWN_ROWS else ""
+    return f"row{'s' if len(numbers) > 1 else ''} {shown}{more}"

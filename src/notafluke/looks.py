@@ -8,6 +8,7 @@ correction of sequential p-values keeps the family's error rate over all looks (
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,11 +60,31 @@ class Schedule:
 
     def level(self, alpha: float) -> float:
         """The level at which this look tests, of an overall ``alpha``."""
-        return stats.nominal_level(alpha, self.sizes, self.reached, self.spending)
+        return self._level(alpha, self.reached)
 
     def last_level(self, alpha: float) -> float:
         """The level at which the last look will test: what further seeds are planned with."""
-        return stats.nominal_level(alpha, self.sizes, len(self.sizes), self.spending)
+        return self._level(alpha, len(self.sizes))
+
+    def level_at(self, size: int, alpha: float) -> float:
+        """The level at which the look at ``size`` seeds tests."""
+        return self._level(alpha, self.sizes.index(size) + 1)
+
+    def _level(self, alpha: float, look: int) -> float:
+        # An early look may have so small a share that no float can say it.
+        return max(sys.float_info.min, stats.nominal_level(alpha, self.sizes, look, self.spending))
+
+    def sequential(self, p_values: Sequence[float], signs: Sequence[float]) -> tuple[float, float]:
+        """The overall p of the looks so far, and the sign of the effect that the look behind it has shown.
+
+        Each direction is a test of its own, so that a look cannot lend its p to what a later one says in reverse.
+        """
+        by_sign = {
+            sign: self.sequential_p([p if own == sign else 1.0 for p, own in zip(p_values, signs, strict=True)])
+            for sign in (signs[-1], -signs[-1])
+        }
+        sign = min(by_sign, key=by_sign.__getitem__)
+        return by_sign[sign], sign
 
     def sequential_p(self, p_values: Sequence[float], one_sided: bool = False) -> float:
         """The overall p of the p-values of the looks so far."""

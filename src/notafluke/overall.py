@@ -8,6 +8,7 @@ tasks. The claims are decided task by task, not here.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -22,6 +23,8 @@ from notafluke.claims import StudyLike, control_not_learned
 from notafluke.looks import Schedule
 from notafluke.pairing import Floats, Pairs, Table
 from notafluke.report.columns import OVERALL_COLUMNS
+from notafluke.report.numbers import number, p_text
+from notafluke.stats.t_tests import moments
 from notafluke.study import CONTROL
 
 ANALYSIS_SEED = 0
@@ -31,6 +34,8 @@ DRAWS = 99_999
 LEAST_RESAMPLES = 200
 _LARGEST_WORK = 400_000_000
 _PAIRS_FOR_NORMAL = 100
+# Below, scores divided by the SD could leave the float range.
+_SMALLEST_SD = 1e-150
 _TASKS_FOR_NEW_TASKS = 6
 _INTEGERS = ("tasks", "pairs", "wins", "ties", "losses", "resamples", "m")
 
@@ -49,12 +54,15 @@ class Suite:
         for task in dict.fromkeys(task for task, _ in table.planned):
             scores = _control_scores(table, task)
             reason = control_not_learned(study.alpha, table, task).partition(":")[0]
-            if not reason and (len(scores) < 2 or not np.ptp(scores)):
+            if (task, CONTROL) not in table.planned:
+                reason = "no control"
+            spread = moments(scores) if len(scores) > 1 else None
+            if not reason and (spread is None or spread.sd < _SMALLEST_SD):
                 reason = "the control's scores do not vary"
-            if reason:
+            if reason or spread is None:
                 left_out[task] = reason
             else:
-                scales[task] = (float(scores.mean()), float(scores.std(ddof=1)))
+                scales[task] = (spread.mean, spread.sd)
         return cls(scales, left_out)
 
     def standardised(self, task: str, scores: Floats, sign: float) -> Floats:
@@ -63,9 +71,9 @@ class Suite:
         return np.asarray(np.where(np.isfinite(scores), sign * (scores - mean) / sd, -np.inf), dtype=np.float64)
 
 
-def overall(study: StudyLike, table: Table) -> pd.DataFrame:
+def overall(study: StudyLike, table: Table, suite: Suite | None = None) -> pd.DataFrame:
     """Return one row for each arm beside the control: how it does over all tasks; OVERALL_COLUMNS."""
-    suite = Suite.of(study, table)
+    suite = suite or Suite.of(study, table)
     ranks = mean_ranks(table, tuple(suite.scales))
     arms = sorted({arm for _, arm in table.planned} - {CONTROL})
     resamples = _resamples(table)
@@ -92,7 +100,10 @@ def mean_ranks(table: Table, tasks: Sequence[str]) -> dict[str, float]:
 
 
 def task_ranks(table: Table, tasks: Sequence[str]) -> pd.DataFrame:
-    """The mean rank of each arm (columns) on each task (rows), of the arms that are planned on all of them."""
+    """The mean rank of each arm (columns) on each task (rows), of the arms that are planned on all of them.
+
+    Without a row where on some task no seed is recorded for all of them.
+    """
     arms = sorted({arm for _, arm in table.planned if all((task, arm) in table.planned for task in tasks)})
     rows = {}
     for task in tasks:
@@ -100,7 +111,7 @@ def task_ranks(table: Table, tasks: Sequence[str]) -> pd.DataFrame:
         runs = [table.arm(task, metric.name, arm) for arm in arms]
         seeds = reduce(partial(np.intersect1d, assume_unique=True), [own.seeds for own in runs])
         if not len(seeds):
-            continue
+            return pd.DataFrame(columns=arms)
         scores = np.array([own.values[np.searchsorted(own.seeds, seeds)] for own in runs])
         failed_last = np.where(np.isfinite(scores), -scores if metric.direction != "lower" else scores, np.inf)
         rows[task] = rankdata(failed_last, axis=0).mean(axis=1)
@@ -112,7 +123,9 @@ def friedman_note(table: Table, tasks: Sequence[str]) -> str:
     ranks = task_ranks(table, tasks)
     if len(ranks) < 2 or ranks.shape[1] < 3:
         return ""
-    result = stats.friedman_test(-ranks.to_numpy(np.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateWarning)
+        result = stats.friedman_test(-ranks.to_numpy(np.float64))
     return (
         f"Friedman's test over {len(ranks)} tasks and {ranks.shape[1]} arms, for information: "
         f"chi-squared {result.statistic:.3g}, p = {result.p_value:.3g}."
@@ -146,7 +159,6 @@ def _row(study: StudyLike, table: Table, suite: Suite, arm: str, rank: float, m:
         "m": m,
         "mean_rank": rank,
         "complete": complete,
-        "nonzero": sum(int(np.sum(own.improvements != 0)) for own in pairs.values()),
     }
     recorded = {task: own for task, own in pairs.items() if len(own.seeds)}
     if not recorded:
@@ -157,8 +169,11 @@ def _row(study: StudyLike, table: Table, suite: Suite, arm: str, rank: float, m:
     if complete:
         schedule = Schedule.of(study)
         looks = [{task: own.first(size) for task, own in pairs.items()} for size in schedule.past[:-1]] + [pairs]
-        p_values = [_p_fixed_suite(look, large=resamples < RESAMPLES) for look in looks]
-        row |= {"p_fixed_suite": p_values[-1], "p_sequential": schedule.sequential_p(p_values)}
+        tests = [_fixed_suite(look, large=resamples < RESAMPLES) for look in looks]
+        signs = [float(np.sign(own.statistic)) for own in tests]
+        p_sequential, tested_sign = schedule.sequential([own.p_value for own in tests], signs)
+        row |= {"p_fixed_suite": tests[-1].p_value, "p_sequential": p_sequential}
+        row |= {"rank_biserial": tests[-1].statistic, "tested_sign": tested_sign, "smallest_p": tests[-1].smallest_p}
         row["p_new_tasks"] = _p_new_tasks(suite, pairs)
     return row
 
@@ -194,14 +209,13 @@ def _bootstrapped(suite: Suite, pairs: Mapping[str, Pairs], resamples: int) -> d
     }
 
 
-def _p_fixed_suite(pairs: Mapping[str, Pairs], large: bool) -> float:
-    """p across these very tasks; 1 where no pair differs. In a large table many pairs take the normal limit."""
+def _fixed_suite(pairs: Mapping[str, Pairs], large: bool) -> stats.StratifiedSignFlipResult:
+    """The test across these very tasks. In a large table many pairs take the normal limit."""
     improvements = [own.improvements for own in pairs.values()]
     normal = large and sum(map(len, improvements)) >= _PAIRS_FOR_NORMAL
-    result = stats.stratified_sign_flip_test(
+    return stats.stratified_sign_flip_test(
         improvements, draws=DRAWS, rng=ANALYSIS_SEED, method="normal" if normal else "flips"
     )
-    return float(result.p_value)
 
 
 def _p_new_tasks(suite: Suite, pairs: Mapping[str, Pairs]) -> float:
@@ -226,11 +240,13 @@ def _verdict(study: StudyLike, row: Mapping[str, Any]) -> tuple[str, str]:
     if not row["complete"]:
         return "incomplete", "planned runs are absent"
     level = Schedule.of(study).level(study.alpha / row["m"])
-    if 2.0 * 0.5 ** row["nonzero"] > level:
-        return "cannot decide", f"too few pairs: {row['nonzero']} non-zero"
+    if row["smallest_p"] > level:
+        return "cannot decide", f"the smallest possible p {p_text(row['smallest_p'])} is above {number(level)}"
     if row["p_holm"] > study.alpha:
         return "no evidence", ""
-    sign, ranks = row["iqm"], row["p_improvement"] - 0.5
-    if sign * ranks > 0:
-        return ("better" if ranks > 0 else "worse"), ""
-    return "mixed", "ranks and interquartile means differ in sign"
+    ranks = float(np.sign(row["rank_biserial"]))
+    if ranks != row["tested_sign"]:
+        return "mixed", "an earlier look showed the opposite of all pairs together"
+    if row["iqm"] * ranks < 0:
+        return "mixed", "ranks and interquartile means differ in sign"
+    return ("better" if ranks > 0 else "worse"), ""

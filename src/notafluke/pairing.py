@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Seeds = NDArray[np.int64]
 
 _SCORE_COLUMNS = ("task", "arm", "seed", "metric", "value", "outcome", "direction", "unit", "primary")
+# Beyond, squares leave the float range: such a score is no finite one.
+LARGEST_SCORE = 1e150
 _NUMBERS = ("parameters", "seconds", "epochs", "best_epoch", "validation_score", "learning_rate")
 
 
@@ -202,7 +204,7 @@ def _by_arm(scores: pd.DataFrame) -> dict[tuple[str, str, str], ArmScores]:
     """Cut the scores, ordered by task, metric, arm and seed, into arms; as arrays, since there may be many."""
     seeds, outcomes = scores["seed"].to_numpy(np.int64), scores["outcome"].astype(object).to_numpy()
     values = scores["value"].to_numpy(np.float64)
-    values = np.where((outcomes == "ok") & np.isfinite(values), values, np.nan)
+    values = np.where((outcomes == "ok") & (np.abs(values) <= LARGEST_SCORE), values, np.nan)
     numbers = {
         name: pd.to_numeric(scores[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
         for name in _NUMBERS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from notafluke import stats
-from notafluke.claims import StudyLike
 from notafluke.overall import ANALYSIS_SEED, Suite
 from notafluke.pairing import Floats, Table
 from notafluke.report.profiles import Profile
@@ -19,13 +18,12 @@ _SHOWN = (0.01, 0.99)
 _WIDEST = 8.0
 
 
-def score_profiles(study: StudyLike, table: Table) -> list[Profile]:
+def score_profiles(table: Table, suite: Suite) -> list[Profile]:
     """Return the profile of each arm that is on all tasks of the suite, the control first; none for very many arms.
 
     Scores are in control SD, failed runs minus infinity: never above anything. Bands are pointwise 95 % intervals of
     the stratified bootstrap, whose share above a threshold is a mean of binomial ones.
     """
-    suite = Suite.of(study, table)
     tasks = list(suite.scales)
     arms = sorted({arm for _, arm in table.planned if all((task, arm) in table.planned for task in tasks)})
     if len(arms) > MOST_ARMS:

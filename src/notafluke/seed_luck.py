@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from notafluke import stats
 from notafluke.pairing import Metric, Table
 from notafluke.report.columns import LUCK_COLUMNS
 from notafluke.study import BASELINE_PREFIX
+
+LuckVerdict = Literal["better", "worse", "best is luck", "no evidence"]
 
 
 def seed_luck(alpha: float, table: Table) -> pd.DataFrame:
@@ -65,15 +67,15 @@ def _row(alpha: float, table: Table, task: str, metric: Metric, name: str, arm: 
         "p_best_beats_baseline": luck.p_best_beats_baseline,
     }
     if not failed:
-        row |= {"p_value": luck.p_value, "verdict": _verdict(alpha, luck)}
+        row |= {"p_value": luck.p_value, "verdict": luck_verdict(alpha, luck)}
     return row
 
 
-def _verdict(alpha: float, luck: stats.BestOfNResult) -> str:
-    """What the seeds say of the mean, or that only their best beats the baseline."""
+def luck_verdict(alpha: float, luck: stats.BestOfNResult) -> LuckVerdict:
+    """What the seeds say of their mean, or that only their best beats the baseline."""
     significant = luck.p_value <= alpha
-    if significant and luck.mean > luck.baseline:
-        return "better"
+    if luck.mean > luck.baseline:
+        return "better" if significant else "no evidence"
     if luck.best > luck.baseline:
         return "best is luck"
     return "worse" if significant else "no evidence"

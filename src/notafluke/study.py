@@ -112,8 +112,10 @@ class Study:
         arms = {
             task: tuple(Arm(arm, overrides) for arm, overrides in own.items()) for task, own in tree["arms"].items()
         }
-        numbers = {key: tuple(tree[key]) for key in ("looks", "seeds")}
-        return cls(**{**tree, **numbers, "name": name, "arms": arms, "claims": claims})
+        # A study that was registered before there were looks had one.
+        numbers = {"looks": tuple(tree.get("looks", ())), "seeds": tuple(tree["seeds"])}
+        spending = tree.get("spending", SPENDINGS[0])
+        return cls(**{**tree, **numbers, "spending": spending, "name": name, "arms": arms, "claims": claims})
 
     @property
     def digest(self) -> str:
@@ -157,6 +159,12 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     draft.override(overrides_by_key(overrides))
     warnings: list[str] = []
     study = draft.resolve(name, warnings, droppable={claim.id for claim in original.claims})
+    common = min(len(study.seeds), len(original.seeds))
+    if study.looks and study.seeds[:common] != original.seeds[:common]:
+        raise UsageError(
+            f"{draft.path}: seed={draft.sweep['seed']}: each declared look has the seeds of the one before, and the "
+            f"file's begin with {', '.join(map(str, original.seeds[:common][:3]))}, ..."
+        )
     if study.digest == original.digest:
         return original, []
     return replace(study, name=f"{name}+{study.digest[:8]}"), warnings
@@ -306,10 +314,10 @@ class StudyDraft:
         except UsageError as error:
             raise UsageError(f"{self.path}: {error}") from error
         if self.looks and (len(seeds) not in self.looks or list(seeds) != sorted(seeds)):
-            valid = ", ".join(map(str, self.looks))
+            valid = ", ".join(f"seed=range({min(seeds)},{min(seeds) + size})" for size in self.looks)
+            what = f"{len(seeds)} seeds are" if len(seeds) not in self.looks else "seeds that do not ascend are"
             raise UsageError(
-                f"{self.path}: seed={self.sweep.get('seed', 'range(0,10)')}: the declared looks are at {valid} seeds, "
-                "ascending, each look with those of the one before"
+                f"{self.path}: seed={self.sweep.get('seed', 'range(0,10)')}: {what} no declared look; valid: {valid}"
             )
         return seeds
 

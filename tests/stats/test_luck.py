@@ -87,7 +87,7 @@ def test_far_baselines_give_neither_nan_nor_zero_p():
 
 @pytest.mark.parametrize(
     ("scores", "baseline", "p_value", "probability"),
-    [([3.0] * 6, 1.0, 2 / 64, 1), ([3.0] * 6, 3.0, 1, 0.5), ([0.1 + 0.2, 0.3], 0.5, 0.5, 0), ([5.0], 1.0, 1, 1)],
+    [([3.0] * 6, 1.0, 2 / 64, 1), ([3.0] * 6, 3.0, 1, 0), ([0.1 + 0.2, 0.3], 0.5, 0.5, 0), ([5.0], 1.0, 1, 1)],
 )
 def test_scores_without_variance(scores, baseline, p_value, probability):
     with pytest.warns(stats.DegenerateWarning):

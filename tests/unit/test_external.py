@@ -128,7 +128,38 @@ def test_statuses_and_missing_scores_are_failures_not_drops(csv: Path) -> None:
     outcomes = external.scores.set_index(["arm", "seed"])["outcome"]
     assert outcomes["b", 0] == "crashed"
     assert external.scores["value"].isna().sum() == 2
-    assert external.notes == ["1 runs without a finite score count as failed: line 13."]
+    assert external.notes == ["1 run without a finite score count as failed: row 13."]
+
+
+def test_runs_that_did_not_end_are_absent(csv: Path) -> None:
+    external = request(write(csv, rows(*PAIRS[:-2], "t,b,4,3,KILLED", "t,b,5,,running")))
+    assert len(external.planned) == 12
+    assert len(external.scores) == 10
+    assert external.notes == ["2 runs that did not end (killed, running) count as absent: rows 12, 13."]
+
+
+def test_columns_are_found_whatever_their_case_and_state_is_a_status(csv: Path) -> None:
+    lines = [
+        f"{arm},{seed},{seed},{'crashed' if arm + str(seed) == 'b5' else 'finished'}"
+        for arm in "ab"
+        for seed in range(6)
+    ]
+    external = request(write(csv, rows(*lines, heading="Treatment,Seed,Score,State")))
+    assert external.scores["outcome"].tolist().count("crashed") == 1
+
+
+def test_a_loss_of_which_more_would_be_better_is_asked_about(csv: Path) -> None:
+    lines = [f"{arm},{seed},{seed}" for arm in "ab" for seed in range(6)]
+    write(csv, rows(*lines, heading="treatment,seed,val_loss"))
+    assert request(csv, metric="val_loss").notes == [
+        "Higher val_loss is taken as better; if lower is, add --lower-is-better."
+    ]
+    assert request(csv, metric="val_loss", lower_is_better=True).notes == []
+
+
+def test_treatments_stand_in_the_order_of_their_numbers(csv: Path) -> None:
+    lines = [f"t,t{arm},{seed},{seed},ok" for arm in (10, 2, 1, 0) for seed in range(3)]
+    assert [own.treatment for own in request(write(csv, rows(*lines)), "t0").study.claims] == ["t1", "t2", "t10"]
 
 
 def test_infinite_scores_are_failures(csv: Path) -> None:
@@ -151,13 +182,25 @@ FAULTS = {
     "misspelt column": (rows("a,0,1", heading="treatmnt,seed,score"), "did you mean 'treatmnt'?"),
     "no control": (rows("t,b,0,1,ok", "t,c,0,1,ok"), "no row with the treatment 'a', the control; valid: b, c"),
     "control alone": (rows("t,a,0,1,ok"), "there is no treatment to compare"),
-    "duplicate": (rows(*PAIRS, "t,b,5,3,ok"), "task t, treatment b, seed 5 stands more than once: lines 13, 14"),
-    "no number": (rows(*PAIRS[:-1], "t,b,5,good,ok"), "a score that is no number: line 13"),
-    "seed": (rows(*PAIRS[:-1], "t,b,five,1,ok"), "a seed that is no whole number: line 13"),
-    "half a seed": (rows(*PAIRS[:-1], "t,b,5.5,1,ok"), "a seed that is no whole number: line 13"),
+    "duplicate": (rows(*PAIRS, "t,b,5,3,ok"), "task t, treatment b, seed 5 stands more than once: rows 13, 14"),
+    "no number": (rows(*PAIRS[:-1], "t,b,5,good,ok"), "'good' is no number: row 13"),
+    "seed": (rows(*PAIRS[:-1], "t,b,five,1,ok"), "a seed that is no whole number: row 13"),
+    "half a seed": (rows(*PAIRS[:-1], "t,b,5.5,1,ok"), "a seed that is no whole number: row 13"),
     "status": (rows(*PAIRS[:-1], "t,b,5,1,finishd"), "did you mean 'finished'?"),
-    "no arm": (rows(*PAIRS[:-1], "t,,5,1,ok"), "an empty treatment: line 13"),
+    "no arm": (rows(*PAIRS[:-1], "t,,5,1,ok"), "an empty treatment: row 13"),
     "reserved": (rows(*PAIRS, "t,control,0,1,ok"), "'control' is reserved"),
+    "semicolons": (rows("a;0;1", heading="treatment;seed;score"), "separated by semicolons; they must be by commas"),
+    "two columns of one name": (
+        rows("a,0,1,2", heading="treatment,seed,score ,score"),
+        "two columns are called 'score'",
+    ),
+    "more fields than headings": (
+        rows("t,a,0,1,", "t,b,0,1,", heading="task,treatment,seed,score"),
+        "more fields than",
+    ),
+    "metric misspelt": (rows("a,0,1", heading="treatment,seed,scor"), "no column 'score' with the score"),
+    "huge": (rows(*PAIRS[:-1], "t,b,5,1e200,ok"), "a score beyond 1e+150: row 13"),
+    "blank lines count": (rows(*PAIRS[:-1], "", "", "t,b,five,1,ok"), "a seed that is no whole number: row 15"),
     "ragged": (rows(*PAIRS, "t,b,7,1,ok,more,more"), "not a CSV file"),
 }
 
@@ -193,6 +236,13 @@ def test_a_file_that_is_no_utf8_names_the_line(csv: Path) -> None:
         request(csv)
     with pytest.raises(UsageError, match="there is no such file"):
         request(csv.with_name("none.csv"))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "scores.csv", rows(*PAIRS))
+    done = run("scores.csv", "--control", "a", "--out", "scores.csv", folder=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: --out scores.csv: no folder can be made there")
 
 
 def test_a_fault_writes_nothing_and_ends_with_2(tmp_path: Path) -> None:

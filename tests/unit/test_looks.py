@@ -107,10 +107,12 @@ def test_a_look_is_one_of_those_declared(conf: Path) -> None:
     assert load_study(conf, "looked")[0].looks == (6, 12)
     later, _ = load_study(conf, "looked", ["seed=range(0,12)"])
     assert later.seeds == tuple(range(12))
-    with pytest.raises(UsageError, match=r"seed=range\(0,8\): the declared looks are at 6, 12 seeds"):
+    with pytest.raises(UsageError, match=r"8 seeds are no declared look; valid: seed=range\(0,6\), seed=range\(0,12\)"):
         load_study(conf, "looked", ["seed=range(0,8)"])
-    with pytest.raises(UsageError, match="ascending"):
+    with pytest.raises(UsageError, match="seeds that do not ascend"):
         load_study(conf, "looked", ["seed=5,4,3,2,1,0"])
+    with pytest.raises(UsageError, match="each declared look has the seeds of the one before"):
+        load_study(conf, "looked", ["seed=range(1,13)"])
 
 
 @pytest.mark.parametrize("looks", [[10], [20, 10], [6, 6], ["6", 12], "6,12", 6, [0, 6], [True, 6]])
@@ -126,22 +128,56 @@ def test_unknown_spending_names_the_valid_ones(conf: Path) -> None:
         load_study(conf, "looked")
 
 
-def advised(conf: Path, seeds_needed: float, overrides: list[str], **changes: Any) -> str:
+def advised(conf: Path, seeds_needed: float, overrides: list[str], **changes: Any) -> tuple[str, str]:
     write(conf, **changes)
     plan = make_plan("looked", overrides)
-    rows = [{"claim": "iris", "task": "adding", "verdict": "underpowered", "seeds_needed": seeds_needed}]
-    return advice(rows, plan)
+    row = {"claim": "iris", "role": "claim", "task": "adding", "verdict": "underpowered", "reason": ""}
+    return advice([row | {"seeds_needed": seeds_needed}], plan)
 
 
 def test_advice_is_a_command_that_adds_the_seeds(conf: Path) -> None:
-    text = advised(conf, 24, ["trainer.max_epochs=3"], looks=[])
-    assert text.startswith("seeds for a power of 80 %: 18 more on adding: ")
-    assert "snakemake --cores all --config study=looked overrides='trainer.max_epochs=3 seed=range(0,24)'" in text
-    assert "exploratory" in text
-    assert "overrides=seed=2,3,7,8,9,10 (" in advised(conf, 6, ["seed=2,3,7"], looks=[])
+    text, command = advised(conf, 24, ["trainer.max_epochs=3"], looks=[])
+    assert text.startswith("seeds for a power of 80 %: 24 on adding; without looks")
+    assert text.endswith("exploratory")
+    study = "snakemake --cores all --config study=looked"
+    assert command == f"{study} overrides='trainer.max_epochs=3 seed=range(0,24)'"
+    assert advised(conf, 6, ["seed=2,3,7"], looks=[])[1] == f"{study} overrides=seed=2,3,7,8,9,10"
 
 
 def test_advice_with_declared_looks_goes_to_the_next_one(conf: Path) -> None:
-    assert "overrides='seed=range(0,12)' (the next declared look is at 12 seeds)" in advised(conf, 24, [])
-    assert "the last of the declared looks" in advised(conf, 24, ["seed=range(0,12)"])
-    assert advised(conf, float("nan"), []) == ""
+    text, command = advised(conf, 24, [])
+    assert "the next declared look is at 12 seeds; the last one, at 12, will probably not do" in text
+    assert command.endswith("overrides='seed=range(0,12)'")
+    assert advised(conf, 11, [])[0].endswith("the next declared look is at 12 seeds")
+    text, command = advised(conf, 24, ["seed=range(0,12)"])
+    assert "the last declared look" in text
+    assert command == ""
+    assert advised(conf, float("nan"), []) == ("", "")
+
+
+def test_advice_where_no_verdict_was_possible(conf: Path) -> None:
+    write(conf)
+    row = {"claim": "iris", "role": "claim", "task": "adding", "verdict": "cannot decide", "seeds_needed": float("nan")}
+    few, did_not_learn = ({**row, "reason": reason} for reason in ("too few pairs: 6", "control did not learn: mse"))
+    text, command = advice([few], make_plan("looked"))
+    assert text == "more seeds are needed for any verdict; the next declared look is at 12 seeds"
+    assert command.endswith("overrides='seed=range(0,12)'")
+    assert advice([did_not_learn], make_plan("looked")) == ("", "")
+    assert advice([{**few, "role": "negative_control"}], make_plan("looked")) == ("", "")
+
+
+def test_a_first_look_that_cannot_decide_is_told_with_the_look_that_can(conf: Path) -> None:
+    write(conf)
+    (warning,) = make_plan("looked").warnings
+    assert "6 seeds cannot decide 1 comparison: the smallest p of an exact test is 0.0312, above 0.00305" in warning
+    assert warning.endswith("(spending: obrien_fleming); the look at 12 seeds can")
+
+
+def test_a_later_look_cannot_turn_what_an_earlier_one_has_shown() -> None:
+    """The first pairs say better and reject; the others pull all together to the other side."""
+    turned = row(np.concatenate([np.linspace(0.1, 0.2, 10), -np.linspace(1, 2, 10)]), spending="pocock")
+    assert turned["p_holm"] <= 0.05
+    assert turned["verdict"] == "mixed"
+    assert turned["reason"].startswith("an earlier look said better, all pairs together say worse")
+    goes_on = row(np.concatenate([np.linspace(0.1, 0.2, 10), np.linspace(1, 2, 10)]), spending="pocock")
+    assert goes_on["verdict"] == "better"

@@ -165,6 +165,7 @@ def test_luck_where_lower_is_better_and_where_the_baseline_differs_by_seed() -> 
         ([-1.0, -1.1, -0.9, -1.2, -1.0, -0.8], "worse"),
         ([-1.0, -1.1, -0.9, -1.2, -1.0, 0.8], "best is luck"),
         ([-1.0, -0.1, -0.2, -1.2, -5.0, -0.8], "no evidence"),
+        ([0.1, 1.9, 0.4, 4.3, 0.3], "no evidence"),
         ([1.0, None, 0.9, 1.2, 1.0, 0.8], "cannot decide"),
         ([1.0], "cannot decide"),
     ],
@@ -192,7 +193,7 @@ def test_failures_are_counted_and_compared_with_fisher() -> None:
 def test_profiles_are_the_share_of_runs_above_each_threshold() -> None:
     tables = suite(1.0, tasks=3)
     table = Table.read(*tables.frames())
-    profiles = score_profiles(ToyStudy(()), table)
+    profiles = score_profiles(table, Suite.of(ToyStudy(()), table))
     assert [own.arm for own in profiles] == ["control", "a=1", "b=1"]
     own = profiles[1]
     pooled = np.concatenate(
@@ -250,3 +251,27 @@ def test_a_fixed_suite_is_tested_within_tasks() -> None:
     assert row["verdict"] == "no evidence"
     by_task = [np.linspace(0.5, 1.5, 10), -np.linspace(0.5, 1.5, 10)]
     assert row["p_fixed_suite"] == pytest.approx(stats.stratified_sign_flip_test(by_task).p_value, abs=0.01)
+
+
+def test_the_verdict_over_all_tasks_is_that_of_the_statistic_that_was_tested() -> None:
+    """Many tiny losses in the middle of the scores and some large gains at both ends: the ranks say better."""
+    control = np.linspace(0, 1, 42)
+    gains = np.where((np.arange(42) < 10) | (np.arange(42) >= 32), np.linspace(5, 10, 42), -np.linspace(0.01, 0.02, 42))
+    row = rows_of(Tables().arm("control", control).arm("a=1", control + gains))["a=1"]
+    assert row["rank_biserial"] > 0
+    assert row["p_holm"] <= 0.05
+    assert row["verdict"] in ("better", "mixed")
+
+
+def test_rounding_noise_is_no_variance_of_the_control() -> None:
+    noise = np.tile([0.3, 0.1 + 0.2], 5)
+    row = rows_of(Tables().arm("control", noise).arm("a=1", np.linspace(0, 1, 10)))["a=1"]
+    assert (row["verdict"], row["left_out"]) == ("cannot decide", "toy: the control's scores do not vary")
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e149, 1e200, 1e308])
+def test_scores_at_the_ends_of_the_float_range(scale: float) -> None:
+    random = np.random.default_rng(5)
+    tables = Tables().arm("control", scale * random.uniform(-1, 1, 10)).arm("a=1", scale * random.uniform(-1, 1, 10))
+    analysis = whole(tables.baseline("zero", [0.0] * 10))
+    assert records(analysis.decisions)[0]["verdict"] in ("no evidence", "underpowered", "equivalent", "cannot decide")

@@ -118,7 +118,7 @@ def test_lower_is_better_is_the_mirror_image() -> None:
             "no evidence",
             "Not even the best of 3 beats the baseline; the mean is not significantly",
         ),
-        ([2, 3, 4, 5, 3.5], 3.4, False, "best is luck", "the mean does too, but not significantly (p = 0.851): a best"),
+        ([2, 3, 4, 5, 3.5], 3.4, False, "no evidence", "better than the baseline, but not significantly (p = 0.851)"),
         (
             [2, 3, 4, 5, 3.5],
             3.6,
@@ -157,7 +157,7 @@ def test_every_verdict_has_its_words(
 
 
 def test_the_verdict_depends_on_alpha() -> None:
-    assert fluke_answer([2, 3, 4, 5, 3.5], 2.4, alpha=0.05).verdict == "best is luck"
+    assert fluke_answer([2, 3, 4, 5, 3.5], 2.4, alpha=0.05).verdict == "no evidence"
     assert fluke_answer([2, 3, 4, 5, 3.5], 2.4, alpha=0.2).verdict == "better"
 
 
@@ -294,7 +294,7 @@ def test_power_pages() -> None:
         (["fluke", "--scores", "nowhere.txt", "--baseline", "1"], "'nowhere.txt' is neither a number nor a file"),
         (["fluke", "--scores", "9.1,nan", "--baseline", "1"], "nan is no finite number"),
         (["fluke", "--scores", "9.1,-inf", "--baseline", "1"], "-inf is no finite number"),
-        (["fluke", "--scores", "1,1e308", "--baseline", "1"], "1e308 is no finite number below 1e+100"),
+        (["fluke", "--scores", "1,1e308", "--baseline", "1"], "1e308 is no finite number below 1e+150"),
         (["fluke", "--scores", "1,2", "--baseline", "nan"], "--baseline nan: expected a finite number"),
         (["fluke", "--scores", "1,2", "--baseline", "hold"], "--baseline hold: expected a number"),
         (["fluke", "--scores", "1,2", "--baseline", "1", "--alpha", "0"], "--alpha 0.0: expected a number between"),

@@ -257,7 +257,8 @@ def test_latex_is_a_table_with_escaped_cells(toy: Example, tmp_path: Path) -> No
         assert layout
         for row in rows:
             assert len(re.findall(r"(?<!\\)&", row)) == max(0, len(layout[1]) - 1), row
-        body = "\n".join(rows).replace(r"\textasciicircum{}", "").replace(r"\textbackslash{}", "")
+        body = re.sub(r"\$[^$]+\$", "", "\n".join(rows))
+        body = body.replace(r"\textasciicircum{}", "").replace(r"\textbackslash{}", "")
         assert not re.search(r"(?<!\\)[%#_^~|<>]", body), name
         assert not re.search(r"[^ -~\n]", body.replace("é", "")), name
 

@@ -92,6 +92,8 @@ def best_of_n_curves(luck: pd.DataFrame, scores: pd.DataFrame, title: str = "") 
     Seeds are in the order of their numbers; a failed run is a seed that was tried and gave nothing. Of a task and
     metric at most ``MOST`` rows are drawn: those of the control, then the others as they come.
     """
+    if not len(luck):
+        title = f"{title}: no baseline to compare the best of n with" if title else "no baseline"
     rows = [_Row.of(index, row, scores) for index, row in enumerate(records(luck))]
     groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:

@@ -32,6 +32,8 @@ COLUMNS: dict[str, str] = {
     "delta": "mean of treatment - control over the finished pairs, metric units",
     "delta_low": "lower end of its 95 % t interval",
     "delta_high": "upper end of its 95 % t interval",
+    "delta_low_90": "lower end of its 1 - 2 alpha interval (90 %), which lies within the SESOI where p_tost <= alpha",
+    "delta_high_90": "upper end of that interval",
     "delta_percent": "delta in per cent of the control's mean",
     "d_z": "mean / standard deviation of the paired differences; positive = treatment better, whatever the direction",
     "rank_biserial": "matched rank-biserial correlation, failures included; positive = treatment better",
@@ -56,7 +58,8 @@ COLUMNS: dict[str, str] = {
     "verdict_suffix": "negligible: significant but shown to be smaller than the SESOI; relevant: shown to be larger",
     "reason": "why, in a few words",
     "expects": "verdict that the claim expects",
-    "result": "holds, does not hold or contradicted on this task; empty for exploratory rows and while runs are absent",
+    "result": "holds, does not hold, not decided or contradicted on this task; empty for exploratory rows and while "
+    "runs are absent",
     "baseline_name": "trivial baseline that the control must beat on the task's primary metric",
     "baseline": "its mean on that metric",
     "arms_correlation": "Pearson correlation of the two arms over the finished pairs; empty where one arm is constant",
@@ -86,12 +89,15 @@ SUMMARY_COLUMNS: dict[str, str] = {
     "expects": "verdict that the claim expects",
     "tasks": "number of tasks on which it is decided",
     "held": "number of them on which it holds",
-    "result": "holds, holds on k of K, contradicted, does not hold or not decided yet",
+    "result": "holds, holds on k of K, contradicted, does not hold, not decided (these seeds cannot tell on any task) "
+    "or not decided yet (runs are absent)",
     "sentence": "the claim with result and figures, to print",
 }
 
 CLAIM_COLUMNS: dict[str, str] = SUMMARY_COLUMNS | {
-    "advice": "where underpowered: how many further seeds it would take, and the command that adds them",
+    "advice": "where these seeds could not tell: how many further ones it would take",
+    "command": "the command that adds seeds",
+    "cautions": "what stands above the tables: changed, registered late, or looked at before; empty for none",
     "run_keys": "keys of all runs that it rests on, separated by blanks; empty for scores from elsewhere",
 }
 
@@ -111,13 +117,15 @@ OVERALL_COLUMNS: dict[str, str] = {
     "p_improvement": "mean over tasks of the share of seeds in which the treatment is better, ties one half",
     "p_improvement_low": "lower end of its 95 % bootstrap interval",
     "p_improvement_high": "upper end",
-    "resamples": "resamples of the bootstrap: 10,000, fewer for tables of more than 40,000 runs",
+    "resamples": "resamples of the bootstrap: 10,000, fewer for tables of more than 40,000 treatment runs",
+    "rank_biserial": "mean over tasks of the matched rank-biserial correlation: the statistic of p_fixed_suite",
     "p_fixed_suite": "two-sided p on these very tasks: mean rank-biserial, signs flipped within tasks, 99,999 draws "
     "(normal approximation where resamples are fewer)",
     "p_sequential": "the same over all looks so far",
-    "p_holm": "p_sequential adjusted for the rows of this table",
+    "p_holm": "p_sequential adjusted by Holm for the rows of this table",
     "m": "number of rows of this table",
-    "p_new_tasks": "two-sided p for other tasks of the kind: exact signed-rank on task means; empty below six tasks",
+    "p_new_tasks": "two-sided p for other tasks of the kind: exact signed-rank on task means; empty below six tasks; "
+    "not adjusted for looks or rows",
     "mean_rank": "mean rank among all arms, 1 = best; descriptive, it depends on which other arms there are",
     "verdict": "better, worse, mixed, no evidence, cannot decide or incomplete",
     "reason": "why, in a few words",
@@ -131,7 +139,7 @@ LUCK_COLUMNS: dict[str, str] = {
     "arm": "arm",
     "n": "seeds with a finite score",
     "failed": "recorded seeds without one",
-    "mean": "mean score; where the baseline differs by seed, of score - own baseline + mean baseline",
+    "mean": "mean score; where the baseline differs by seed, all numbers are of score - own baseline + mean baseline",
     "sd": "standard deviation (n - 1)",
     "best": "best score",
     "expected_best": "expected best of n seeds from mean and SD alone, if scores are normal",
@@ -141,8 +149,8 @@ LUCK_COLUMNS: dict[str, str] = {
     "p_value": "two-sided p of the mean against the baseline (t-test, not adjusted); empty with any failure",
     "p_single_beats_baseline": "probability that one seed beats the baseline, if scores are normal",
     "p_best_beats_baseline": "probability that the best of n seeds does",
-    "verdict": "better or worse (the mean, p <= alpha), best is luck (the best beats the baseline, the mean does not), "
-    "no evidence, cannot decide (failures, or fewer than two scores)",
+    "verdict": "better (the mean beats the baseline, p <= alpha), best is luck (the best beats it, the mean does "
+    "not, see p_value how surely), worse (p <= alpha), no evidence, cannot decide (failures, or fewer than two scores)",
 }
 
 FAILURE_COLUMNS: dict[str, str] = {

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from notafluke.claims import paired_scores, records
+from notafluke.claims import deciding_p, paired_scores, records
 from notafluke.files import write_atomic
 from notafluke.pairing import Floats, Pairs
 from notafluke.report.drawing import (
@@ -37,7 +37,7 @@ from notafluke.report.drawing import (
     verdict_look,
     wrap,
 )
-from notafluke.report.numbers import interval_text, number, p_equation
+from notafluke.report.numbers import interval_text, number
 from notafluke.report.style import BAND, INK, NEUTRAL, VERDICT_STYLES, VerdictStyle
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
@@ -175,8 +175,8 @@ class _Panel:
             details.append(f"{values['pairs_done']:.0f} of {values['pairs_planned']:.0f} pairs")
         elif values["verdict"] == "cannot decide":
             details.append(str(values["reason"]).split(":")[0])
-        elif math.isfinite(values["p_holm"]):
-            details.append(p_equation("adj. p", values["p_holm"]))
+        elif p_words := deciding_p(values):
+            details.append(p_words.replace("adjusted", "adj."))
         details += [part.removeprefix("treatment: ") for part in str(values["failures"]).split("; ") if part]
         details += self._beyond(row, scale)
         return tuple(lines + fill(details, _RIGHT_MOST, SMALL))
@@ -272,8 +272,9 @@ def _draw(panels: Sequence[_Panel], title: str) -> Figure:
     right = max([0.9, *(text_width(line, SMALL, "bold") for line in texts)])
     verdicts = [name for name in VERDICT_STYLES if any(row.values["verdict"] == name for p in panels for row in p.rows)]
     caption = (
-        "Each dot is one seed, treatment paired with control; the bar is the mean with its 95 % t interval; "
-        "the band is the smallest effect size of interest; crosses are failed runs, hollow arrows seeds off the axis."
+        "Each dot is one seed, treatment paired with control, better to the right; the bar is the mean with its 95 % t "
+        "interval; the band is the smallest effect size of interest; crosses are failed runs, hollow arrows seeds off "
+        "the axis."
     )
     key = [Key(name, verdict_look(VERDICT_STYLES[name])) for name in verdicts]
     body = sum(_PANEL_HEAD + panel.body + _AXIS_BELOW for panel in panels) + _PANEL_GAP * len(panels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,10 @@ _ESCAPES = {
     "↓": r"$\downarrow$",
     "\N{MINUS SIGN}": "$-$",
 }
+
+
+# 1.2e-05, or [1, 2] e-05
+_EXPONENT = re.compile(r"((?:^|[^\w.])[\d.]+|\])\s?e([+-]\d\d)\b")
 
 
 def latex_text(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -46,7 +51,10 @@ def escaped(text: str) -> str:
     >>> escaped("loss_a & 95 %")
     'loss\\\\_a \\\\& 95 \\\\%'
     """
-    return "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
+    plain = "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
+    # Behind a line break [ and * would be its arguments.
+    guarded = f"{{{plain[0]}}}{plain[1:]}" if plain[:1] in ("[", "*") else plain
+    return _EXPONENT.sub(lambda found: rf"{found[1]}$\times 10^{{{int(found[2])}}}$", guarded)
 
 
 def _line(cells: Iterable[str]) -> str:

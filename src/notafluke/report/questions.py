@@ -19,16 +19,17 @@ from rich.text import Text
 
 from notafluke import stats
 from notafluke.errors import UsageError, did_you_mean
+from notafluke.pairing import LARGEST_SCORE
 from notafluke.records import finite
 from notafluke.report.listing import simple_table
 from notafluke.report.numbers import MISSING, count, number, p_equation
+from notafluke.seed_luck import LuckVerdict, luck_verdict
 from notafluke.stats.signed_rank import LARGEST_EXACT_N
 
 TABLE_SEEDS = (5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40)
 MOST_SEEDS = 10_000
 MOST_COMPARISONS = 1_000_000
 SMALLEST_EFFECT = 0.001
-LARGEST_SCORE = 1e100
 STANDARD_INPUT = "-"
 D_Z = (
     "d_z is the mean of the differences between two arms, seed by seed, in standard deviations of these differences. "
@@ -275,7 +276,7 @@ class FlukeAnswer:
     smallest_p_signed_rank: float
     p_single_beats_baseline: float
     p_best_beats_baseline: float
-    verdict: Literal["better", "worse", "best is luck", "no evidence"]
+    verdict: LuckVerdict
     sentence: str
 
 
@@ -297,7 +298,7 @@ def fluke_answer(
             method="exact" if values.size <= LARGEST_EXACT_N else "normal",
             scale=max(abs(baseline), float(np.abs(values).max())),
         )
-    verdict = _verdict(luck, alpha)
+    verdict = luck_verdict(alpha, luck)
     return FlukeAnswer(
         n=luck.n,
         direction="lower" if lower_is_better else "higher",
@@ -321,15 +322,6 @@ def fluke_answer(
     )
 
 
-def _verdict(luck: stats.BestOfNResult, alpha: float) -> Literal["better", "worse", "best is luck", "no evidence"]:
-    significant = luck.p_value <= alpha
-    if significant and luck.mean > luck.baseline:
-        return "better"
-    if luck.best > luck.baseline and not luck.degenerate:
-        return "best is luck"
-    return "worse" if significant else "no evidence"
-
-
 def _sentence(luck: stats.BestOfNResult, p_signed_rank: float, verdict: str, alpha: float, sign: float) -> str:
     """The verdict in plain words; ``luck`` is that of higher is better."""
     n, p = luck.n, p_equation("p", luck.p_value)
@@ -343,16 +335,16 @@ def _sentence(luck: stats.BestOfNResult, p_signed_rank: float, verdict: str, alp
         sentence = f"The mean of {n} beats the baseline significantly ({p}): no fluke"
         sentence += f". Report the mean, not the best: a best of {n} is {expected}."
     elif verdict == "best is luck":
-        if significant:
-            mean = f"the mean is significantly worse ({p})"
-        else:
-            mean = f"the mean does {'too, but not significantly' if luck.mean > luck.baseline else 'not'} ({p})"
+        mean = f"the mean is significantly worse ({p})" if significant else f"the mean does not ({p})"
         sentence = f"The best of {n} beats the baseline, {mean}"
         if luck.best <= luck.best_quantile_95:
             sentence += f": a best of {n} like this is expected from luck alone, {expected}."
         else:
             bound = shown(sign * luck.best_quantile_95)
             sentence += f". It is an outlier: only 5 % of the best of {n} go beyond {bound} with this mean and SD."
+    elif luck.mean > luck.baseline:
+        sentence = f"The mean of {n} is better than the baseline, but not significantly ({p}): more seeds would tell"
+        sentence += f". The best proves nothing: a best of {n} is {expected}."
     else:
         mean = f"{'' if significant else 'not '}significantly worse ({p})"
         sentence = f"Not even the best of {n} beats the baseline; the mean is {mean}."

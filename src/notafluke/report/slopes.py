@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from notafluke.claims import paired_scores, records
+from notafluke.claims import deciding_p, paired_scores, records
 from notafluke.pairing import Pairs
 from notafluke.report.drawing import CROSS, HOLLOW, Key, Scale, arm_lines, near, plural, reach, scales
 from notafluke.report.figures import RC
-from notafluke.report.numbers import number, p_equation, typographic
+from notafluke.report.numbers import number, typographic
 from notafluke.report.panels import (
     Panel,
     Section,
@@ -133,8 +133,8 @@ class _Row:
             parts.append(f"{values['pairs_done']:.0f} of {values['pairs_planned']:.0f} pairs")
         elif values["verdict"] == "cannot decide":
             parts.append(str(values["reason"]).split(":")[0])
-        elif math.isfinite(values["p_holm"]):
-            parts.append(p_equation("adj. p", values["p_holm"]))
+        elif p_words := deciding_p(values):
+            parts.append(p_words.replace("adjusted", "adj."))
         if len(improvements):
             better, ties = int((improvements > 0).sum()), int((improvements == 0).sum())
             parts.append(f"{better} of {len(improvements)} better" + (f", {plural(ties, 'tie')}" if ties else ""))

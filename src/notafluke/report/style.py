@@ -84,6 +84,7 @@ RESULT_STYLES: dict[str, str] = {
     "holds": "bold green",
     "contradicted": "bold red",
     "does not hold": "yellow",
+    "not decided": "yellow",
 }
 
 SECTIONS: dict[str, str] = {

@@ -24,6 +24,10 @@ from notafluke.report.suite_tables import Column, ReadableTable, metric_text, su
 from notafluke.study import BASELINE_PREFIX
 
 MOST_ROWS = 300
+SUFFIXES = (
+    "(relevant): shown to be larger than the smallest effect size of interest",
+    "(negligible): significant, and shown to be smaller than it",
+)
 _SCORE_ORDER = ["task", "arm", "metric", "seed"]
 
 
@@ -117,9 +121,9 @@ def markdown_text(analysis: Analysis, page: Page) -> str:
 
 def _claim_lines(analysis: Analysis) -> Iterator[str]:
     for row in records(analysis.summary):
-        yield f"- `{row['claim']}` - {row['sentence']}"
+        yield " ".join(f"- `{row['claim']}` - {row['sentence']}".split())
         if row["advice"]:
-            yield f"  Further {row['advice']}"
+            yield f"  ({row['advice']}{': `' + row['command'] + '`' if row['command'] else ''})"
 
 
 def _shown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -167,6 +171,7 @@ def html_text(analysis: Analysis, page: Page) -> str:
         verdicts=[(name, style) for name, style in VERDICT_STYLES.items() if (decisions["verdict"] == name).any()],
         all_columns=COLUMNS,
         scope=analysis.scope,
+        suffixes=SUFFIXES,
         typographic=typographic,
     )
 
@@ -237,6 +242,7 @@ def readable_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
             True,
             "share of seeds in which the treatment wins",
         ),
+        Column("SESOI", lambda r: number(r["sesoi"], 2), True, "smallest effect size of interest, metric units"),
         Column("MDE80", lambda r: number(r["mde80"], 2), True, "effect detectable with 80 % power, metric units"),
         Column("pairs", _pairs, True, "seeds recorded in both arms / planned"),
         Column("failed", _failed, True, "failed runs: treatment / control"),
@@ -258,7 +264,12 @@ def _detail_columns() -> list[Column]:
     return [
         Column("task", lambda row: str(row["task"]), False, "task"),
         Column("treatment", comparison, False, "treatment against the study's control, or against what is named"),
-        Column("SESOI", lambda row: number(row["sesoi"]), True, "smallest effect size of interest, metric units"),
+        Column(
+            "difference [90 %]",
+            lambda row: interval_text(row["delta"], row["delta_low_90"], row["delta_high_90"]),
+            True,
+            "with the interval of the equivalence test, 1 - 2 alpha",
+        ),
         Column("p_TOST", lambda row: p_text(row["p_tost"]), True, "p of equivalence within the SESOI"),
         Column("p_TOST,Holm", lambda row: p_text(row["p_tost_holm"]), True, "the same, adjusted"),
         Column("seeds needed", lambda row: count(row["seeds_needed"]), True, "to detect the SESOI with 80 % power"),
@@ -306,7 +317,12 @@ def _legend(analysis: Analysis) -> list[str]:
     columns = [
         f"`{col.heading}`: {col.meaning}" for _, rows in sections(decisions)[:1] for col in readable_columns(rows)
     ]
-    return [*verdicts, *columns, f"Everything here is {analysis.scope}."]
+    further = [
+        f"`{column.heading}` ({table.heading.lower()}): {column.meaning}"
+        for table in _worth_showing(analysis)[:2]
+        for column in table.columns
+    ]
+    return [*verdicts, *SUFFIXES, *columns, *further, f"Everything here is {analysis.scope}."]
 
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:

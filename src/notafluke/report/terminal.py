@@ -104,5 +104,7 @@ def _sentence(row: Mapping[str, Any]) -> Text:
     start = text.plain.find(result) + 2
     text.stylize(result_style(str(row["result"])), start, start + len(str(row["result"])))
     if row["advice"]:
-        text.append(f"\n  further {row['advice']}", style="dim")
+        text.append(f"\n  {row['advice']}", style="dim")
+    if row["command"]:
+        text.append(f"\n  {row['command']}", style="dim")
     return text.append("\n")

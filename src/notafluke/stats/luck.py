@@ -69,15 +69,15 @@ def best_of_n(scores: ArrayLike, baseline: float) -> BestOfNResult:
     Under normality the best of n has mean = mean + SD E_n (see `expected_maximum`) and 95 % quantile
     mean + SD z(0.95^(1/n)). Where lower is better, negate scores and baseline.
     Without variance (constant scores or n = 1) the best, its mean and its quantile are the mean, t and p are those of
-    `paired_t_test`, the two probabilities are 1 above the baseline, 1/2 on it and 0 below it, `degenerate` is true and
-    a `DegenerateWarning` is given.
+    `paired_t_test`, the two probabilities are 1 above the baseline and 0 on it and below, `degenerate` is true and a
+    `DegenerateWarning` is given.
     Raises ValueError for NaN, infinite values (a failed run has no mean) and an empty vector.
     """
     values = as_vector(scores, "scores")
     test = paired_t_test(values, baseline)
     mean = moments(values, largest_magnitude(values, np.array([baseline]))).mean
     if test.degenerate:
-        single = best = 0.5 * (1.0 + np.sign(test.mean))
+        single = best = float(test.mean > 0.0)
     else:
         single = float(ndtr(test.mean / test.sd))
         best = -math.expm1(values.size * float(log_ndtr(-test.mean / test.sd)))
