@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from notafluke.claims import SCOPE, StudyLike, decide, summarise, with_run_keys
+from notafluke.claims import StudyLike, decide
 from notafluke.failures import failures
 from notafluke.overall import Suite, friedman_note, overall
 from notafluke.pairing import Table
 from notafluke.report.profiles import Profile
 from notafluke.score_profiles import score_profiles
 from notafluke.seed_luck import seed_luck
+from notafluke.sentences import SCOPE, summarise, with_run_keys
 from notafluke.study import CONTROL
 
 

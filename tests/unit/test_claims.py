@@ -17,6 +17,7 @@ from score_tables import Tables, ToyStudy, claim, two_arms
 from notafluke import claims
 from notafluke.errors import UsageError
 from notafluke.report.columns import COLUMNS
+from notafluke.sentences import summarise
 from notafluke.study import Claim
 
 WIDE = np.array([0.3, 1.1, -0.4, 0.9, 0.2, -0.8, 0.6, 0.15, -0.25, 0.5])
@@ -439,7 +440,7 @@ def test_summary_over_tasks() -> None:
     tables = (
         two_arms(BETTER).arm("control", np.linspace(10, 12, 10), "t2").arm("a=1", np.linspace(10, 12, 10) + WIDE, "t2")
     )
-    summary = claims.summarise(decide(tables, claim(tasks=("toy", "t2"))))
+    summary = summarise(decide(tables, claim(tasks=("toy", "t2"))))
     assert summary["result"].tolist() == ["holds on 1 of 2"]
     sentence = summary["sentence"][0]
     assert sentence.startswith(
@@ -447,16 +448,14 @@ def test_summary_over_tasks() -> None:
     )
     assert "at the control's learning rate" in sentence
     assert sentence.endswith("over retrainings, on this test period/set.")
-    tuned = claims.summarise(decide(tables, claim(tasks=("toy", "t2")), tune="lr"))
+    tuned = summarise(decide(tables, claim(tasks=("toy", "t2")), tune="lr"))
     assert "learning rate" not in tuned["sentence"][0]
     tables.arm("control", np.linspace(10, 12, 10), "t3").arm("a=1", np.linspace(10, 12, 10) - BETTER, "t3")
-    assert claims.summarise(decide(tables, claim(tasks=("toy", "t2", "t3"))))["result"].tolist() == ["contradicted"]
+    assert summarise(decide(tables, claim(tasks=("toy", "t2", "t3"))))["result"].tolist() == ["contradicted"]
 
 
 def test_incomplete_rows_do_not_count_as_held() -> None:
-    summary = claims.summarise(
-        decide(two_arms([*BETTER[:9], ...]), claim(), claim("a=1", id="2", role="negative_control"))
-    )
+    summary = summarise(decide(two_arms([*BETTER[:9], ...]), claim(), claim("a=1", id="2", role="negative_control")))
     assert summary["result"].tolist() == ["not decided yet", "not decided yet"]
     assert "9 of 10 pairs recorded" in summary["sentence"][0]
 
@@ -465,4 +464,4 @@ def test_nothing_to_decide() -> None:
     scores, baselines, planned = two_arms(WIDE).frames()
     rows = claims.decide(ToyStudy(()), scores, baselines, planned.iloc[:0])
     assert len(rows) == 0
-    assert len(claims.summarise(rows)) == 0
+    assert len(summarise(rows)) == 0

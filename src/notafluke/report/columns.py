@@ -119,8 +119,8 @@ OVERALL_COLUMNS: dict[str, str] = {
     "p_improvement_high": "upper end",
     "resamples": "resamples of the bootstrap: 10,000, fewer for tables of more than 40,000 treatment runs",
     "rank_biserial": "mean over tasks of the matched rank-biserial correlation: the statistic of p_fixed_suite",
-    "p_fixed_suite": "two-sided p on these very tasks: mean rank-biserial, signs flipped within tasks, 99,999 draws "
-    "(normal approximation where resamples are fewer)",
+    "p_fixed_suite": "two-sided p on these very tasks: mean rank-biserial, signs flipped within tasks, exact up to "
+    "20 pairs, else 99,999 draws (normal approximation where resamples are fewer)",
     "p_sequential": "the same over all looks so far",
     "p_holm": "p_sequential adjusted by Holm for the rows of this table",
     "m": "number of rows of this table",

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from notafluke.claims import deciding_p, paired_scores, records
+from notafluke.claims import paired_scores, records
 from notafluke.files import write_atomic
 from notafluke.pairing import Floats, Pairs
 from notafluke.report.drawing import (
@@ -39,6 +39,7 @@ from notafluke.report.drawing import (
 )
 from notafluke.report.numbers import interval_text, number
 from notafluke.report.style import BAND, INK, NEUTRAL, VERDICT_STYLES, VerdictStyle
+from notafluke.sentences import deciding_p
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
 _GUTTER = 0.14

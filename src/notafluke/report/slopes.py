@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from notafluke.claims import deciding_p, paired_scores, records
+from notafluke.claims import paired_scores, records
 from notafluke.pairing import Pairs
 from notafluke.report.drawing import CROSS, HOLLOW, Key, Scale, arm_lines, near, plural, reach, scales
 from notafluke.report.figures import RC
@@ -32,6 +32,7 @@ from notafluke.report.panels import (
     verdict_lines,
 )
 from notafluke.report.style import INK, NEUTRAL, VERDICT_STYLES
+from notafluke.sentences import deciding_p
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
 MOST = 20
