@@ -91,6 +91,20 @@ def deciding_p(row: Mapping[str, Any]) -> str:
     return "" if math.isnan(row["p_holm"]) else p_equation("adjusted p", row["p_holm"])
 
 
+def few_words(row: Mapping[str, Any]) -> str:
+    """Return what stands below a verdict in a figure: what is absent, why it cannot be decided, or the adjusted p."""
+    if row["verdict"] == "incomplete":
+        return f"{row['pairs_done']:.0f} of {row['pairs_planned']:.0f} pairs"
+    if row["verdict"] == "cannot decide":
+        return str(row["reason"]).split(":")[0]
+    return deciding_p(row).replace("adjusted", "adj.")
+
+
+def failures_in_words(row: Mapping[str, Any]) -> list[str]:
+    """Return the failures of each arm, the treatment's without saying so."""
+    return [part.removeprefix("treatment: ") for part in str(row["failures"]).split("; ") if part]
+
+
 def _clause(row: dict[str, Any], with_seeds: bool) -> str:
     """Return one task's verdict with its figures."""
     verdict = f"{row['task']} {row['verdict']}" + (f" ({row['verdict_suffix']})" if row["verdict_suffix"] else "")

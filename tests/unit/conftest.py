@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from notafluke import code_digest, configuration
+from notafluke import cli, code_digest, configuration
 from notafluke.training.determinism import pin_environment
 
 pin_environment()
@@ -54,3 +55,23 @@ def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(REPOSITORY / "conf", folder / "conf")
     monkeypatch.chdir(folder)
     return folder / "conf"
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], conf: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `notafluke` with arguments, in a folder with a copy of conf/: exit code, stdout, stderr."""
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["notafluke", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_command

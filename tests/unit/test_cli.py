@@ -31,24 +31,6 @@ COMMANDS = [
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], conf: Path) -> Run:
-    """Run `notafluke` with arguments, in a folder with a copy of conf/: exit code, stdout, stderr."""
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["notafluke", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_command
-
-
 def test_the_list_of_commands_is_complete() -> None:
     found = [[command.name or getattr(command.callback, "__name__", "")] for command in cli.app.registered_commands]
     found += [["track", command.name or ""] for command in cli.track.registered_commands]

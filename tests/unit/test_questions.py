@@ -16,7 +16,7 @@ import pytest
 import scipy.stats
 from rich.console import Console, RenderableType
 
-from notafluke import cli, stats
+from notafluke import stats
 from notafluke.errors import UsageError
 from notafluke.report.questions import fluke_answer, fluke_page, json_text, parse_scores, power_answer, power_page
 
@@ -24,25 +24,6 @@ from notafluke.report.questions import fluke_answer, fluke_page, json_text, pars
 SCORES = [2.7, 5.2, 5.8, 7.1, 8.4, 10.1, 11.1, 11.7, 13.0, 14.9]
 BUY_AND_HOLD = 10.6
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run `notafluke` with arguments in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["notafluke", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_command
 
 
 def printed(page: RenderableType, width: int = 80) -> str:
@@ -346,6 +327,7 @@ def test_json(run: Run) -> None:
 
 def test_every_way_to_give_scores_prints_the_same(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Also in a folder that is no repository; negative scores are no options."""
+    monkeypatch.chdir(tmp_path)
     lines = "\n".join(map(str, SCORES))
     (tmp_path / "scores.txt").write_text(lines, encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))

@@ -39,7 +39,7 @@ from notafluke.report.drawing import (
 )
 from notafluke.report.numbers import interval_text, number
 from notafluke.report.style import BAND, INK, NEUTRAL, VERDICT_STYLES, VerdictStyle
-from notafluke.sentences import deciding_p
+from notafluke.sentences import failures_in_words, few_words
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
 _GUTTER = 0.14
@@ -171,15 +171,8 @@ class _Panel:
         values = row.values
         suffix = f" ({values['verdict_suffix']})" if values["verdict_suffix"] else ""
         lines = [f"{values['verdict']}{suffix}"]
-        details = []
-        if values["verdict"] == "incomplete":
-            details.append(f"{values['pairs_done']:.0f} of {values['pairs_planned']:.0f} pairs")
-        elif values["verdict"] == "cannot decide":
-            details.append(str(values["reason"]).split(":")[0])
-        elif p_words := deciding_p(values):
-            details.append(p_words.replace("adjusted", "adj."))
-        details += [part.removeprefix("treatment: ") for part in str(values["failures"]).split("; ") if part]
-        details += self._beyond(row, scale)
+        words = few_words(values)
+        details = [*([words] if words else []), *failures_in_words(values), *self._beyond(row, scale)]
         return tuple(lines + fill(details, _RIGHT_MOST, SMALL))
 
     def _beyond(self, row: _Row, scale: float) -> list[str]:

@@ -32,7 +32,7 @@ from notafluke.report.panels import (
     verdict_lines,
 )
 from notafluke.report.style import INK, NEUTRAL, VERDICT_STYLES
-from notafluke.sentences import deciding_p
+from notafluke.sentences import failures_in_words, few_words
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
 MOST = 20
@@ -129,17 +129,12 @@ class _Row:
 
     def _details(self, scale: Scale, own: bool, width: float) -> list[Text]:
         values, improvements = self.values, self.pairs.improvements
-        parts = []
-        if values["verdict"] == "incomplete":
-            parts.append(f"{values['pairs_done']:.0f} of {values['pairs_planned']:.0f} pairs")
-        elif values["verdict"] == "cannot decide":
-            parts.append(str(values["reason"]).split(":")[0])
-        elif p_words := deciding_p(values):
-            parts.append(p_words.replace("adjusted", "adj."))
+        words = few_words(values)
+        parts = [words] if words else []
         if len(improvements):
             better, ties = int((improvements > 0).sum()), int((improvements == 0).sum())
             parts.append(f"{better} of {len(improvements)} better" + (f", {plural(ties, 'tie')}" if ties else ""))
-        parts += [part.removeprefix("treatment: ") for part in str(values["failures"]).split("; ") if part]
+        parts += failures_in_words(values)
         both = np.concatenate([self.pairs.control, self.pairs.treatment])
         beyond = sorted(float(value) for value in both if np.isfinite(value) and not scale.inside(value))
         if beyond:

@@ -16,6 +16,7 @@ from notafluke.claims import records
 from notafluke.report.numbers import count, interval_text, p_text
 from notafluke.report.style import VERDICT_STYLES, result_style
 from notafluke.report.tables import adjusted_name, sections, verdict_text
+from notafluke.sentences import failures_in_words
 from notafluke.study import BASELINE_PREFIX, CONTROL
 
 _VERDICT_WIDTH = 17
@@ -94,7 +95,7 @@ def _notes(row: Mapping[str, Any]) -> list[str]:
         notes.append(str(row["reason"]).split(":")[0])
     if row["verdict"] == "underpowered" and not math.isnan(row["seeds_needed"]):
         notes.append(f"{count(row['seeds_needed'])} seeds needed")
-    return notes + [part.removeprefix("treatment: ") for part in str(row["failures"]).split("; ") if part]
+    return notes + failures_in_words(row)
 
 
 def _sentence(row: Mapping[str, Any]) -> Text:
