@@ -313,8 +313,8 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _interval(improvements: Floats, confidence: float) -> tuple[float, float]:
-    """Return the t interval of the mean improvement, NaN below two pairs."""
-    if len(improvements) < 2:
+    """Return the t interval of the mean improvement, NaN below two pairs and where no confidence is asked for."""
+    if len(improvements) < 2 or confidence <= 0:
         return math.nan, math.nan
     interval = stats.t_interval(improvements, confidence=confidence)
     return float(interval.low), float(interval.high)

@@ -465,3 +465,10 @@ def test_nothing_to_decide() -> None:
     rows = claims.decide(ToyStudy(()), scores, baselines, planned.iloc[:0])
     assert len(rows) == 0
     assert len(summarise(rows)) == 0
+
+
+def test_an_alpha_of_one_half_leaves_no_interval_of_equivalence() -> None:
+    row = one(two_arms(BETTER), alpha=0.5)
+    assert row["verdict"] == "better"
+    assert math.isnan(row["delta_low_90"])
+    assert one(two_arms(BETTER))["delta_low_90"] > one(two_arms(BETTER))["delta_low"]

@@ -50,7 +50,7 @@ def test_comments_change_nothing_and_another_analysis_decides_again(project):
     assert not project.trained_since(runs)
     assert "Another description of Iris" in project.markdown()
 
-    project.edit("src/notafluke/claims.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
+    project.edit("src/notafluke/sentences.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
     project.snakemake()
     assert not project.trained_since(runs)
     assert "over many retrainings" in project.markdown()

@@ -53,7 +53,7 @@ def test_declared_looks_are_counted_and_others_are_refused(pristine):
 
     refused = pristine.snakemake(overrides="seed=range(0,4)", code=None)
     assert refused.code != 0
-    assert "the declared looks are at 3, 5 seeds" in refused.output
+    assert "4 seeds are no declared look; valid: seed=range(0,3), seed=range(0,5)" in refused.output
 
     pristine.snakemake(overrides="seed=range(0,5)")
     (folder,) = (path.name for path in pristine.results.glob("tiny+*"))
