@@ -17,7 +17,7 @@ OVERRIDES ?=
 CORES ?= all
 PORT ?= 5000
 ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
