@@ -33,7 +33,7 @@ BASELINE_PREFIX = "baseline:"
 TESTS = ("signed_rank", "paired_t", "sign_flip")
 CORRECTIONS = ("holm", "benjamini_hochberg")
 TUNES = ("none",)
-SPENDINGS = ("obrien_fleming", "pocock")
+SPENDINGS = get_args(Spending)
 EXPECTATIONS = get_args(Expectation)
 ROLES = get_args(Role)
 
