@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-Kind = Literal["numbers", "classes"]
+Kind = Literal["numbers", "classes", "labels"]
 TargetsAt = Literal["last", "every", "sequence"]
 
 SPLITS = ("train", "validation", "test")
@@ -26,14 +26,16 @@ class Split:
     """One part of a task's data.
 
     inputs: float32 [samples, time, features], oldest step first. Targets of numbers: float32 [samples, outputs], as the
-    network is to give them; of classes: int64 [samples], 0 to outputs - 1. Where a sample has several targets in time
-    (see `Task.targets_at`), the steps are the second axis: [samples, steps, outputs] or [samples, steps]. index: a name
-    for each sample (the date of its target, say), or None.
+    network is to give them; labels likewise, 0 or 1; of classes: int64 [samples], 0 to outputs - 1. Where a sample has
+    several targets in time (see `Task.targets_at`), the steps are the second axis: [samples, steps, outputs] or
+    [samples, steps]. index: a name for each sample (the date of its target, say), or None. counted: bool
+    [samples, steps], False at the steps that only pad a sample with targets at every step; None where all steps count.
     """
 
     inputs: Float32
     targets: Float32 | Int64
     index: tuple[str, ...] | None = None
+    counted: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError when the parts do not fit together."""
@@ -47,10 +49,14 @@ class Split:
             )
         if len(self.inputs) != len(self.targets) or (self.index is not None and len(self.index) != len(self.inputs)):
             raise ValueError("inputs, targets and index of a split differ in their number of samples")
+        if self.counted is not None and (
+            self.counted.dtype != np.bool_ or self.counted.shape != self.targets.shape[:2] or not self.counted.any()
+        ):
+            raise ValueError("counted needs a bool for each step of each sample, not all of them False")
 
     @property
     def numbers(self) -> Float32:
-        """The targets of a task that predicts numbers. Raises TypeError where they are classes."""
+        """The targets of a task that predicts numbers or labels. Raises TypeError where they are classes."""
         return self.targets.astype(np.float32, casting="safe", copy=False)
 
     @property
@@ -61,11 +67,15 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """The three parts of a task's data. A task may derive from this what its metrics need beyond the targets."""
+    """The three parts of a task's data. A task may derive from this what its metrics need beyond the targets.
+
+    earlier: what a network can be trained on before the train split (`trainer.pretraining_epochs`), or None.
+    """
 
     train: Split
     validation: Split
     test: Split
+    earlier: Split | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -79,12 +89,25 @@ class Metric:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What one gets on the test split without learning; `trivial` when an arm that learned must beat it."""
+    """What one gets on the test split without learning; `trivial` when an arm that learned must beat it.
+
+    over_seeds: whether runs of different seeds are evidence against it; not where they only repeat the training on the
+    same test samples and chance is in the samples (the draws of a real lottery): see `Task.by_sample`.
+    """
 
     name: str
     metric: str
     value: float
     trivial: bool
+    over_seeds: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Beginnings that a trained network goes on from, float32 [prompts, time, features], and for how many steps."""
+
+    inputs: Float32
+    steps: int
 
 
 class Task(ABC):
@@ -92,13 +115,14 @@ class Task(ABC):
 
     The constructor of a task only stores its options; `check` judges them. Predictions are float32 [samples,
     outputs], straight from the network; those of classes are the logarithms of the probabilities, which need not sum
-    to 1. With targets at every step they are [samples, steps, outputs]. For sequences they are [samples, 2, steps,
-    outputs]: first given the true target of the step before, then running freely on the network's own. Metrics are
-    computed in float64; where any prediction they rest on is not finite, all of them are NaN.
+    to 1; those of labels are logits, log(p / (1 - p)). With targets at every step they are [samples, steps, outputs].
+    For sequences they are [samples, 2, steps, outputs]: first given the true target of the step before, then running
+    freely on the network's own. Metrics are computed in float64; where any prediction they rest on is not finite, all
+    of them are NaN.
     """
 
     kind: ClassVar[Kind] = "numbers"
-    """What is predicted: numbers, or one of `output_size` classes."""
+    """What is predicted: numbers, one of `output_size` classes, or each of `output_size` labels, yes or no."""
     targets_at: ClassVar[TargetsAt] = "last"
     """Where the targets are: at the last time step of a sample, at every one, or a sequence with steps of its own."""
     advance: ClassVar[int | None] = None
@@ -150,6 +174,26 @@ class Task(ABC):
     @abstractmethod
     def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
         """Return what one gets on the test split without learning."""
+
+    def by_sample(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, Float64]:
+        """Return series over the test samples, float64 [samples] by name, to be stored with the predictions.
+
+        For what is judged over samples instead of seeds: the daily return of a trading rule, the hits of each draw.
+        Called with finite predictions only.
+        """
+        return {}
+
+    def prompts(self, data: TaskData) -> Prompts | None:
+        """Return the beginnings from which every trained network is to go on by itself, or None."""
+        return None
+
+    def next_inputs(self, predictions: Float32, rng: np.random.Generator) -> Float32:
+        """Draw the next input [prompts, features] of each prompt from the predictions [prompts, outputs]."""
+        raise NotImplementedError(f"{type(self).__name__} has prompts, but no next_inputs")
+
+    def sample_files(self, data: TaskData, prompts: Prompts, continuations: Float32) -> dict[str, bytes]:
+        """Return what a network wrote, continuations [prompts, steps, features], as files by name."""
+        raise NotImplementedError(f"{type(self).__name__} has prompts, but no sample_files")
 
 
 def _form(array: NDArray[Any]) -> str:

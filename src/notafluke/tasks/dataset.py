@@ -1,0 +1,245 @@
+"""Data from outside: prepared once into a folder with their provenance, and read from there alone.
+
+A `Dataset` says where its raw data are and turns them into arrays. They are stored in
+``<results>/data/<name>-<first 8 of digest>/`` as ``arrays.npz`` and, written last, ``provenance.json``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import platform
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notafluke.errors import UsageError
+from notafluke.files import write_atomic
+from notafluke.tasks.base import Task, TaskData
+
+ARRAYS = "arrays.npz"
+PROVENANCE = "provenance.json"
+RAW = "raw"
+LOCK_FILE = Path("data.lock.yaml")
+"""What online sources were frozen to; one commits it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a dataset is prepared to.
+
+    arrays: by name, numbers or fixed-width text, nothing that needs pickle. facts: what a reader wants to know of them,
+    JSON values by name: rows, first and last date, how many rows were repaired and how.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """Raw data and how they are prepared. Its fields are the options that the arrays depend on.
+
+    source: which of several sources, or the path of the user's file or folder.
+    """
+
+    source: str
+    name: ClassVar[str]
+    """Of the folder of the prepared data."""
+    embedded: ClassVar[Mapping[str, str]]
+    """The sources that have a name, with the licence of each."""
+    packages: ClassVar[tuple[str, ...]] = ("numpy",)
+    """Packages that the arrays can depend on; their versions are recorded."""
+
+    @abstractmethod
+    def declaration(self) -> dict[str, str]:
+        """Say what the raw data are: a package and its version, or the SHA-256 of the user's file; never a path.
+
+        Raises UsageError when they are not there.
+        """
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether `prepare` needs a download or more than a few seconds, so that no plan can wait for it."""
+        return False
+
+    @abstractmethod
+    def prepare(self, raw: Path) -> Prepared:
+        """Read the raw data, repair what can be repaired and count it. `raw` is a folder that keeps downloads.
+
+        Raises UsageError, naming file, row and reason, for what cannot be used.
+        """
+
+    @abstractmethod
+    def example(self) -> Prepared:
+        """Return a few invented data of the same form, enough for every split of the task with its default options.
+
+        For plans, before the real data are prepared; never trained on.
+        """
+
+    @property
+    def licence(self) -> str:
+        """The licence of the data."""
+        return self.embedded.get(self.source, "the user's own file")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the arrays depend on: raw data, options and the code that prepares them."""
+        # Here, because it reads sources.
+        from notafluke.code_digest import code_digest
+
+        options = {key: value for key, value in asdict(self).items() if key != "source"}
+        code = code_digest([f"{type(self).__module__}.{type(self).__qualname__}"])
+        content = {"name": self.name, "raw": self.declaration(), "options": options, "code": code}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def folder(self, results: Path) -> Path:
+        """The folder of the prepared data below the folder of results."""
+        return results / "data" / f"{self.name}-{self.digest[:8]}"
+
+
+class DatasetTask(Task):
+    """A task whose data come from outside, the same for every seed and replica."""
+
+    varies_with_seed: ClassVar[bool] = False
+    results: Path = Path("results")
+    """The folder of results, below which the data are prepared; set by whoever builds the task."""
+
+    @property
+    @abstractmethod
+    def dataset(self) -> Dataset:
+        """What the data are made from."""
+
+    @abstractmethod
+    def check_options(self) -> None:
+        """Raise UsageError, `task.<option>=<value>: <reason>`, for an option that cannot be used."""
+
+    @abstractmethod
+    def cut(self, prepared: Prepared) -> TaskData:
+        """Cut the prepared data into inputs, targets and splits.
+
+        Raises UsageError where they do not suffice for the options.
+        """
+
+    def declaration(self) -> dict[str, str]:
+        """See Dataset.declaration."""
+        self.check_options()
+        return self.dataset.declaration()
+
+    def check(self) -> None:
+        """Raise UsageError for options or data that cannot be used."""
+        self.load(0, 0)
+
+    def load(self, seed: int, replica: int) -> TaskData:
+        """Return the data, cut once: the prepared ones, else such as `prepared` gives."""
+        return self._cut
+
+    @functools.cached_property
+    def prepared(self) -> Prepared:
+        """The prepared data; before they are, those of a source that is read in a moment, else the invented example."""
+        self.check_options()
+        return _prepared(self.dataset, self.results, self.dataset.digest)
+
+    @functools.cached_property
+    def _cut(self) -> TaskData:
+        return self.cut(self.prepared)
+
+
+@functools.lru_cache(maxsize=4)
+def _prepared(dataset: Dataset, results: Path, digest: str) -> Prepared:
+    """Arms share what they read. ``digest`` tells a file from the same file edited."""
+    stored = read_prepared(dataset, results)
+    if stored is not None:
+        return stored
+    return dataset.example() if dataset.takes_long else dataset.prepare(results / "data" / RAW)
+
+
+def prepare(dataset: Dataset, results: Path) -> Path:
+    """Prepare a dataset unless it is there, and return its folder. Raises UsageError as Dataset.prepare does."""
+    folder = dataset.folder(results)
+    if read_prepared(dataset, results) is None:
+        prepared = dataset.prepare(results / "data" / RAW)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **prepared.arrays)
+        (folder / PROVENANCE).unlink(missing_ok=True)
+        write_atomic(folder / ARRAYS, buffer.getvalue())
+        provenance = {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "source": dataset.source if dataset.source in dataset.embedded else Path(dataset.source).name,
+            "raw": dataset.declaration(),
+            "licence": dataset.licence,
+            "options": {key: value for key, value in asdict(dataset).items() if key != "source"},
+            "facts": dict(prepared.facts),
+            "arrays": {
+                name: {"shape": list(own.shape), "dtype": str(own.dtype)} for name, own in prepared.arrays.items()
+            },
+            "sha256": {ARRAYS: hashlib.sha256(buffer.getvalue()).hexdigest()},
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in dataset.packages},
+        }
+        write_atomic(folder / PROVENANCE, json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+    return folder
+
+
+def read_prepared(dataset: Dataset, results: Path) -> Prepared | None:
+    """Return the stored data of a dataset; None where they are missing, or are not what the provenance says."""
+    folder = dataset.folder(results)
+    try:
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        content = (folder / ARRAYS).read_bytes()
+        if (
+            provenance["digest"] != dataset.digest
+            or provenance["sha256"][ARRAYS] != hashlib.sha256(content).hexdigest()
+        ):
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return Prepared({name: arrays[name] for name in arrays.files}, provenance["facts"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+
+
+def package_declaration(package: str, option: str) -> dict[str, str]:
+    """Declare data by the installed package that carries them. Raises UsageError where it is not installed."""
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return {"package": package, "version": version(package)}
+    except PackageNotFoundError:
+        raise UsageError(f"task.source={option}: the package {package} is not installed") from None
+
+
+def file_declaration(path: str, valid: Mapping[str, str]) -> dict[str, str]:
+    """Declare the user's file by its SHA-256, or a folder by those of its files and their names within it.
+
+    Raises UsageError where there is no such file.
+    """
+    place = Path(path)
+    if place.is_dir():
+        files = sorted(own for own in place.rglob("*") if own.is_file())
+        listing = "".join(f"{own.relative_to(place).as_posix()} {_sha256(path, own)}\n" for own in files)
+        return {"sha256": hashlib.sha256(listing.encode()).hexdigest()}
+    return {"sha256": _sha256(path, place, valid)}
+
+
+def _sha256(source: str, file: Path, valid: Mapping[str, str] | None = None) -> str:
+    from notafluke.errors import did_you_mean
+
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise UsageError(
+            f"task.source={source}: there is no such file or folder, nor a source of this name"
+            f"{did_you_mean(source, valid or {})}"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"task.source={source}: it cannot be read: {error.strerror}") from None
