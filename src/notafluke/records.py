@@ -1,7 +1,8 @@
 """Run records: the files below ``results/runs/`` that are the truth about every run.
 
 A run's folder holds ``config.yaml`` (resolved configuration), ``history.csv`` (one line an epoch),
-``predictions.npz`` (test predictions of the best epoch, with their index) and, written last, ``metrics.json``.
+``predictions.npz`` (test predictions of the best epoch, with their index and what the task says of each sample),
+``samples/`` (what the network wrote by itself, where the task asks for it) and, written last, ``metrics.json``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +21,10 @@ import numpy as np
 import yaml
 
 from notafluke.files import write_atomic
+
+SERIES = "by_sample/"
+"""Before the names of series in ``predictions.npz``."""
+SAMPLES = "samples"
 
 
 @dataclass(frozen=True)
@@ -58,18 +64,28 @@ def write_record(
     history: Sequence[Mapping[str, float]],
     predictions: np.ndarray | None,
     index: Sequence[str] | None,
+    series: Mapping[str, np.ndarray] | None = None,
+    samples: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write a run's files, ``metrics.json`` last, so that a run that has one is whole."""
+    """Write a run's files, ``metrics.json`` last, so that a run that has one is whole.
+
+    ``series`` [samples] by name is stored with the predictions, ``samples`` are files by name.
+    """
     metrics_file = folder / "metrics.json"
     metrics_file.unlink(missing_ok=True)
     write_atomic(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     write_atomic(folder / "history.csv", history_text(history))
     if predictions is not None:
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, predictions=predictions, index=np.array(index if index is not None else []))
+        by_sample = {f"{SERIES}{name}": own for name, own in (series or {}).items()}
+        names = np.array(index if index is not None else [])
+        np.savez_compressed(buffer, allow_pickle=False, predictions=predictions, index=names, **by_sample)
         write_atomic(folder / "predictions.npz", buffer.getvalue())
     else:
         (folder / "predictions.npz").unlink(missing_ok=True)
+    shutil.rmtree(folder / SAMPLES, ignore_errors=True)
+    for name, content in (samples or {}).items():
+        write_atomic(folder / SAMPLES / name, content)
     write_atomic(metrics_file, json.dumps(finite(asdict(record)), indent=1, allow_nan=False) + "\n")
 
 
@@ -90,6 +106,15 @@ def read_record(folder: Path) -> RunRecord | None:
         return RunRecord(**json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def read_series(folder: Path) -> dict[str, np.ndarray]:
+    """What a run's record says of each test sample, by name; nothing where it has no predictions."""
+    try:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
+            return {name.removeprefix(SERIES): stored[name] for name in stored.files if name.startswith(SERIES)}
+    except FileNotFoundError:
+        return {}
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

@@ -61,7 +61,7 @@ class Collected:
 def collect(plan: Plan) -> Collected:
     """Read every recorded run of a study. Records under another run key are not counted."""
     scores: list[dict[str, Any]] = []
-    baselines: dict[tuple[str, int, str], dict[str, Any]] = {}
+    baselines: dict[tuple[str, int, str, str], dict[str, Any]] = {}
     provenance: dict[str, Mapping[str, Any]] = {}
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
@@ -72,7 +72,8 @@ def collect(plan: Plan) -> Collected:
                 scores += _score_rows(task, arm, cell, record)
                 provenance[record.run_key] = record.provenance
                 for baseline in record.baselines:
-                    baselines.setdefault((task, seed, baseline["name"]), {"task": task, "seed": seed, **baseline})
+                    key = task, seed, baseline["name"], baseline["metric"]
+                    baselines.setdefault(key, {"task": task, "seed": seed, **baseline})
     return Collected(
         pd.DataFrame(scores, columns=list(SCORE_COLUMNS)),
         pd.DataFrame(list(baselines.values()), columns=list(BASELINE_COLUMNS)),

@@ -23,6 +23,7 @@ from notafluke.configuration import (
 )
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
 from notafluke.plan import Cell, Plan, make_cell
+from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
 from notafluke.registration import register
@@ -60,6 +61,7 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
+    prepare_data(run)
     for caution in components.check(run):
         log.warning("warning: %s", caution)
     cell = make_cell(run)
@@ -171,7 +173,8 @@ class CellTraining:
         )
         config = {**self.run.config, "seed": result.seed}
         folder = self.cell.run_folder(result.seed)
-        write_record(folder, record, config, result.history, result.predictions, data.test.index)
+        index = data.test.index
+        write_record(folder, record, config, result.history, result.predictions, index, result.series, result.samples)
         if self.live:
             self.live.finish(record)
 

@@ -12,6 +12,7 @@ from notafluke.configuration import split_overrides
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
 from notafluke.report.columns import FIGURES, TABLES
+from notafluke.tasks.dataset import PROVENANCE
 
 KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
@@ -39,6 +40,16 @@ def table_files(plan: Plan) -> list[str]:
 def figure_files(plan: Plan, suffix: str) -> list[str]:
     """The figures that the last rule draws, as ``svg`` or ``png``."""
     return [str(plan.folder / "figures" / f"{name}.{suffix}") for name in FIGURES]
+
+
+def data_files(cells: Sequence[Cell]) -> list[str]:
+    """The files that say that the data of cells are prepared."""
+    return list(dict.fromkeys(f"{cell.data}/{PROVENANCE}" for cell in cells if cell.data))
+
+
+def data_rule_name(folder: str) -> str:
+    """The name of the rule that prepares a folder of data: ``prepare_stock_3fa9c1d2``."""
+    return "prepare_" + re.sub(r"\W+", "_", folder.rpartition("/")[2], flags=re.ASCII)
 
 
 def rule_name(cells: Sequence[Cell]) -> str:

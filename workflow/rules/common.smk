@@ -1,6 +1,8 @@
 from notafluke.errors import UsageError
 from notafluke.workflow import (
     analysis_digest,
+    data_files,
+    data_rule_name,
     figure_files,
     folders_of,
     plan_of,

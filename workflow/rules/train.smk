@@ -8,6 +8,7 @@ for cells in PLAN.jobs:
             rule_name(cells)
         input:
             ancient(TRACKING_READY),
+            ancient(data_files(cells)),
         output:
             [update(str(cell.metrics_file(seed))) for cell in cells for seed in PLAN.study.seeds],
         log:

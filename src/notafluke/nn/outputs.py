@@ -1,8 +1,9 @@
 """Outputs: what a network's last layer means, and the loss that belongs to it.
 
 An output and its loss are one component, so that a probability is never trained on a loss that was made for another.
-``Linear`` is for numbers, the others for classes: they turn logits into the probability of each class, in logarithms,
-so that logits of +-1e4 give finite values and gradients in float32. Shapes: [..., C] for C classes.
+``Linear`` is for numbers, ``Bernoulli`` for labels, the others for classes: these turn logits into the probability of
+each class, in logarithms, so that logits of +-1e4 give finite values and gradients in float32. Shapes: [..., C]
+for C classes.
 
 The two Topcat outputs are this project's own reconstructions: the story of Topcat ("total output probability certainty
 aware transform") gives no formula.
@@ -46,6 +47,31 @@ class Linear:
 
     def caution(self, classes: int) -> str:
         """Nothing needs to be known about numbers."""
+        return ""
+
+
+class Bernoulli:
+    """Independent labels, yes or no: ``p_i = 1 / (1 + exp(-x_i))``; the numbers are logits.
+
+    Its loss is the binary cross-entropy, summed over the labels.
+    """
+
+    kind: ClassVar[Literal["labels"]] = "labels"
+
+    def own_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The cross-entropy [...] of logits and labels [..., O]."""
+        return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """The probabilities."""
+        return outputs.sigmoid()
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """The logits."""
+        return outputs
+
+    def caution(self, classes: int) -> str:
+        """Nothing needs to be known about labels."""
         return ""
 
 

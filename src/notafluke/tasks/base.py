@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -50,9 +51,11 @@ class Split:
         if len(self.inputs) != len(self.targets) or (self.index is not None and len(self.index) != len(self.inputs)):
             raise ValueError("inputs, targets and index of a split differ in their number of samples")
         if self.counted is not None and (
-            self.counted.dtype != np.bool_ or self.counted.shape != self.targets.shape[:2] or not self.counted.any()
+            self.counted.dtype != np.bool_
+            or self.counted.shape != self.targets.shape[:2]
+            or not self.counted.any(axis=1).all()
         ):
-            raise ValueError("counted needs a bool for each step of each sample, not all of them False")
+            raise ValueError("counted needs a bool for each step of each sample, and one that counts in each")
 
     @property
     def numbers(self) -> Float32:
@@ -134,6 +137,8 @@ class Task(ABC):
     """Every metric that `test_metrics` returns, the primary one first."""
     varies_with_seed: ClassVar[bool]
     """Whether `load` gives other data for another seed or replica."""
+    results: Path = Path("results")
+    """The folder of results, which holds prepared data; whoever builds the task sets it."""
 
     @property
     @abstractmethod
@@ -159,6 +164,21 @@ class Task(ABC):
     @abstractmethod
     def load(self, seed: int, replica: int) -> TaskData:
         """Return the data of (seed, replica). Raises UsageError as `check` does."""
+
+    def files(self) -> tuple[Path, ...]:
+        """The user's own files that the data come from: a plan is made again when one of them has changed."""
+        return ()
+
+    def prepare(self) -> Path | None:
+        """Prepare data from outside where that is not done yet; the folder that holds them, None where there are none.
+
+        Raises UsageError for data that cannot be used.
+        """
+        return None
+
+    def prepared_folder(self) -> Path | None:
+        """The folder in which `prepare` leaves the data, without preparing them."""
+        return None
 
     @abstractmethod
     def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:

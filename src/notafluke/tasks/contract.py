@@ -22,13 +22,15 @@ def require_contract(task: Task, data: TaskData) -> None:
         raise ComponentError("task", f"load returns {type(data).__name__} where TaskData is needed")
     for name in SPLITS:
         _require_split(task, name, getattr(data, name))
+    if data.earlier is not None:
+        _require_split(task, "earlier", data.earlier)
     _require_time(task, data.train.inputs.shape[1])
     _require_scores(task, data)
 
 
 def guess(task: Task, split: Split) -> Float32:
     """Predictions of the right shape: zeros for numbers, equal probabilities for classes."""
-    if task.kind == "numbers":
+    if task.kind != "classes":
         return np.zeros_like(split.numbers)
     shape = (*split.targets.shape, task.output_size)
     if task.targets_at == "sequence":
@@ -61,8 +63,8 @@ def _require_split(task: Task, name: str, split: Split) -> None:
         raise ComponentError("task", f"{where}: has no sample")
     if split.inputs.shape[2] != task.input_size:
         raise ComponentError("task", f"{where}: inputs have {split.inputs.shape[2]} features, not {task.input_size}")
-    axes = 1 + (task.targets_at != "last") + (task.kind == "numbers")
-    wanted = np.float32 if task.kind == "numbers" else np.int64
+    axes = 1 + (task.targets_at != "last") + (task.kind != "classes")
+    wanted = np.int64 if task.kind == "classes" else np.float32
     if split.targets.ndim != axes or split.targets.dtype != wanted:
         found = f"{split.targets.ndim} axes in {split.targets.dtype}"
         raise ComponentError(
@@ -71,8 +73,13 @@ def _require_split(task: Task, name: str, split: Split) -> None:
     if task.targets_at == "every" and split.targets.shape[1] != split.inputs.shape[1]:
         steps = f"{split.targets.shape[1]} steps for inputs of {split.inputs.shape[1]}"
         raise ComponentError("task", f"{where}: targets of {steps}, with a target at every step")
-    if task.kind == "numbers" and split.targets.shape[-1] != task.output_size:
-        raise ComponentError("task", f"{where}: targets have {split.targets.shape[-1]} numbers, not {task.output_size}")
+    if task.kind != "classes" and split.targets.shape[-1] != task.output_size:
+        found = f"{split.targets.shape[-1]} {task.kind}"
+        raise ComponentError("task", f"{where}: targets have {found}, not {task.output_size}")
+    if task.kind == "labels" and not np.isin(split.targets, (0, 1)).all():
+        raise ComponentError("task", f"{where}: labels are not all 0 or 1")
+    if split.counted is not None and task.targets_at != "every":
+        raise ComponentError("task", f"{where}: counted is for a target at every step")
     if task.kind == "classes" and not 0 <= split.targets.min() <= split.targets.max() < task.output_size:
         span = f"{split.targets.min()} to {split.targets.max()}"
         raise ComponentError("task", f"{where}: classes go from {span}, not from 0 to {task.output_size - 1}")

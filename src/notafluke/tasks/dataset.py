@@ -86,6 +86,10 @@ class Dataset(ABC):
         For plans, before the real data are prepared; never trained on.
         """
 
+    def files(self) -> tuple[Path, ...]:
+        """The user's own files that it reads: none of a source that has a name."""
+        return () if self.source in self.embedded else tuple(files_below(Path(self.source)))
+
     @property
     def licence(self) -> str:
         """The licence of the data."""
@@ -111,8 +115,6 @@ class DatasetTask(Task):
     """A task whose data come from outside, the same for every seed and replica."""
 
     varies_with_seed: ClassVar[bool] = False
-    results: Path = Path("results")
-    """The folder of results, below which the data are prepared; set by whoever builds the task."""
 
     @property
     @abstractmethod
@@ -138,6 +140,19 @@ class DatasetTask(Task):
     def check(self) -> None:
         """Raise UsageError for options or data that cannot be used."""
         self.load(0, 0)
+
+    def files(self) -> tuple[Path, ...]:
+        """See Task."""
+        return self.dataset.files()
+
+    def prepare(self) -> Path:
+        """Prepare the data unless that is done, and return their folder. Raises UsageError as Dataset.prepare does."""
+        self.check_options()
+        return prepare(self.dataset, self.results)
+
+    def prepared_folder(self) -> Path:
+        """See Task."""
+        return self.dataset.folder(self.results)
 
     def load(self, seed: int, replica: int) -> TaskData:
         """Return the data, cut once: the prepared ones, else such as `prepared` gives."""
@@ -225,10 +240,16 @@ def file_declaration(path: str, valid: Mapping[str, str]) -> dict[str, str]:
     """
     place = Path(path)
     if place.is_dir():
-        files = sorted(own for own in place.rglob("*") if own.is_file())
-        listing = "".join(f"{own.relative_to(place).as_posix()} {_sha256(path, own)}\n" for own in files)
+        listing = "".join(f"{own.relative_to(place).as_posix()} {_sha256(path, own)}\n" for own in files_below(place))
         return {"sha256": hashlib.sha256(listing.encode()).hexdigest()}
     return {"sha256": _sha256(path, place, valid)}
+
+
+def files_below(place: Path) -> list[Path]:
+    """Return a file itself, or the files of a folder and its folders, sorted; nothing where there is no such place."""
+    if place.is_dir():
+        return sorted(own for own in place.rglob("*") if own.is_file())
+    return [place] if place.is_file() else []
 
 
 def _sha256(source: str, file: Path, valid: Mapping[str, str] | None = None) -> str:

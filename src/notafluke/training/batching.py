@@ -39,13 +39,23 @@ def call_seeds(model: nn.Module, tensors: Stacked, *arguments: Any, **options: A
 
 
 def seed_losses(
-    objective: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor, weights: Tensor
+    objective: Callable[[Tensor, Tensor], Tensor],
+    outputs: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    counted: Tensor | None = None,
 ) -> Tensor:
     """The loss [S] of every seed: mean over the elements of a sample, weighted sum over the samples.
 
     ``outputs`` and ``targets`` are [S, B, ..., O], ``weights`` [B] or [B, K] for the leading axes of a batch.
+    ``counted`` [S, B, K, T] says which time steps count; those of a batch then weigh alike.
     """
     elements: Tensor = vmap(objective)(outputs, targets)
+    if counted is not None:
+        steps = elements.flatten(counted.dim()).mean(-1) if elements.dim() > counted.dim() else elements
+        each = weights[..., None] * counted
+        # What does not count may be infinite.
+        return torch.where(each > 0, steps * each, 0.0).flatten(1).sum(1) / each.flatten(1).sum(1)
     within = elements.dim() - 1 - weights.dim()
     samples = elements.flatten(-within).mean(-1) if within else elements
     return (samples * weights).flatten(1).sum(1)

@@ -25,8 +25,12 @@ class SeedData:
         self.task = task
         self.width = len(per_seed)
         self.per_seed = per_seed if task.varies_with_seed else per_seed[:1]
-        self.inputs = {name: self._stack(name, "inputs", device) for name in SPLITS}
-        self.targets = {name: self._stack(name, "targets", device) for name in SPLITS}
+        first = self.per_seed[0]
+        splits = [*SPLITS, *(["earlier"] if first.earlier is not None else [])]
+        padded = [name for name in splits if getattr(first, name).counted is not None]
+        self.inputs = {name: self._stack(name, "inputs", device) for name in splits}
+        self.targets = {name: self._stack(name, "targets", device) for name in splits}
+        self.counted = {name: self._stack(name, "counted", device) for name in padded}
         rows = torch.arange(self.width) if task.varies_with_seed else torch.zeros(self.width, dtype=torch.long)
         self.owner = rows[:, None, None].to(device)
 
@@ -61,6 +65,10 @@ class SeedData:
         """Targets [S, B, K, ..., O] of a batch; those of classes are one-hot."""
         targets = self.targets[split][self.owner, batch.rows]
         return one_hot(targets, self.task.output_size).float() if self.task.kind == "classes" else targets
+
+    def counts(self, split: str, batch: Batch) -> Tensor | None:
+        """Which time steps of a batch count, [S, B, K, T]; None where all do."""
+        return self.counted[split][self.owner, batch.rows] if split in self.counted else None
 
 
 def load_seeds(task: Task, seeds: Sequence[int], replica: int) -> list[TaskData]:

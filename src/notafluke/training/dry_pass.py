@@ -105,8 +105,13 @@ def _require_fitting(recipe: Recipe, data: SeedData) -> None:
     with blamed("output"):
         kind = recipe.output.kind
     if kind != task.kind:
-        fitting = "output=linear" if task.kind == "numbers" else "output=softmax_cce"
-        raise ComponentError("output", f"is for {kind}, but the task predicts {task.kind}: try {fitting}")
+        fitting = {"numbers": "linear", "classes": "softmax_cce", "labels": "bernoulli"}[task.kind]
+        raise ComponentError("output", f"is for {kind}, but the task predicts {task.kind}: try output={fitting}")
+    if recipe.pretraining_epochs and "earlier" not in data.inputs:
+        raise UsageError(
+            f"trainer.pretraining_epochs={recipe.pretraining_epochs}: the task has no earlier data to train on first; "
+            "text_transfer has"
+        )
     if task.advance is None and recipe.state.carried:
         raise ComponentError("state", "needs a task whose samples follow each other in time; choose state=reset")
     if task.advance is None and recipe.online:

@@ -30,6 +30,7 @@ from notafluke.training.forward import State, series_outputs, window_outputs
 from notafluke.training.recipe import Recipe
 from notafluke.training.results import BlockResults, EpochSummary, SeedResult
 from notafluke.training.samples import Batch
+from notafluke.training.sampling import continuations
 
 SECONDS_OF_SILENCE = 30.0
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class SeedBlock(pl.LightningModule):
         self.key_names = key_names(template)
         self.data = SeedData(task, load_seeds(task, self.streams, replica), device)
         self.alive = torch.ones(len(self.streams), dtype=torch.bool, device=device)
+        self.pretraining_epoch: int | None = None
         self.steps_per_epoch = len(self.batches("train", shuffle=False))
         count = sum(parameter.numel() for parameter in template.parameters())
         own_data = [self.data.of(position) for position in range(len(seeds))]
@@ -102,6 +104,13 @@ class SeedBlock(pl.LightningModule):
         """Stacked parameters [S, ...] by name."""
         return dict(zip(self.names, self.stacked, strict=True))
 
+    @property
+    def epoch_words(self) -> tuple[str, ...]:
+        """What tells the random streams of this epoch from those of others."""
+        if self.pretraining_epoch is None:
+            return (str(self.current_epoch),)
+        return "pretraining", str(self.pretraining_epoch)
+
     def batches(self, split: str, shuffle: bool = True) -> list[Batch]:
         """The batches of one pass that learns from a split."""
         samples = self.data.samples(split)
@@ -109,7 +118,7 @@ class SeedBlock(pl.LightningModule):
         def shuffled() -> Tensor:
             if not shuffle:
                 return torch.arange(samples)[None]
-            streams = (generator(seed, self.replica, "batch order", str(self.current_epoch)) for seed in self.streams)
+            streams = (generator(seed, self.replica, "batch order", *self.epoch_words) for seed in self.streams)
             return torch.from_numpy(np.stack([stream.permutation(samples) for stream in streams]))
 
         rule, recipe = self.recipe.state, self.recipe
@@ -122,8 +131,26 @@ class SeedBlock(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer over the stacked parameters."""
-        scheduler = self.recipe.optimizer(list(self.stacked), self.recipe.max_epochs * self.steps_per_epoch)
+        steps = self.recipe.max_epochs * self.steps_per_epoch
+        if self.recipe.pretraining_epochs:
+            steps += self.recipe.pretraining_epochs * len(self.batches("earlier", shuffle=False))
+        scheduler = self.recipe.optimizer(list(self.stacked), steps)
         return {"optimizer": scheduler.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Train on the earlier data of the task, where the recipe says so; the optimizer's memory stays."""
+        for epoch in range(self.recipe.pretraining_epochs):
+            self.pretraining_epoch = epoch
+            state: State | None = None
+            batches = self.batches("earlier")
+            for step, batch in enumerate(batches):
+                state = self.learn("earlier", step, batch, state).state
+                self.lr_schedulers().step()  # type: ignore[union-attr]
+                self.progress.tell(epoch, "pretraining", step, len(batches))
+            for result, alive in zip(self.results.seeds, self.alive.tolist(), strict=False):
+                if result.outcome == "ok" and not alive:
+                    result.diverge(f"loss not finite in epoch {epoch} of the pretraining")
+        self.pretraining_epoch = None
 
     def on_train_epoch_start(self) -> None:
         """Arrange the samples of this epoch, and start from a fresh state."""
@@ -150,7 +177,8 @@ class SeedBlock(pl.LightningModule):
         with torch.enable_grad():
             tensors = self.weights | self.keys(split, step)
             outputs, state = self.outputs(tensors, split, batch, state, training=True)
-            losses = seed_losses(self.recipe.objective, outputs, self.data.truth(split, batch), batch.weights)
+            truth, counted = self.data.truth(split, batch), self.data.counts(split, batch)
+            losses = seed_losses(self.recipe.objective, outputs, truth, batch.weights, counted)
             self.alive &= losses.detach().isfinite()
             # The sum keeps each seed's gradient its own.
             total = torch.where(self.alive, losses, 0.0).sum()
@@ -173,7 +201,7 @@ class SeedBlock(pl.LightningModule):
 
     def keys(self, split: str, step: int) -> dict[str, Tensor]:
         """The keys [S] that all layers with random numbers draw from at one step."""
-        words = (split, str(self.current_epoch), str(step))
+        words = (split, *self.epoch_words, str(step))
         return {
             name: torch.tensor([torch_seed(seed, self.replica, "layer", *words, name) for seed in self.streams])
             for name in self.key_names
@@ -295,7 +323,21 @@ class SeedBlock(pl.LightningModule):
         else:
             splits = self.predict(self.best, "validation", "test")
             self.results.test(dict(enumerate(zip(splits["validation"], splits["test"], strict=True))))
+            self.write_samples()
         return self.results.seeds
+
+    def write_samples(self) -> None:
+        """Let every network that finished go on from the task's prompts, and keep what it wrote."""
+        data = self.data.of(0)
+        prompts = self.task.prompts(data)
+        if prompts is None or not any(result.outcome == "ok" for result in self.results.seeds):
+            return
+        generators = [generator(seed, self.replica, "sampling") for seed in self.streams]
+        model, output = self.template[0].eval(), vmap(self.recipe.output.predictions)
+        written = continuations(model, self.best, prompts, self.task, output, generators)
+        for result, own in zip(self.results.seeds, written, strict=False):
+            if result.outcome == "ok":
+                result.samples = self.task.sample_files(data, prompts, own)
 
 
 class ProgressLog:

@@ -64,6 +64,7 @@ class Recipe:
     ``notafluke.training.forward`` for those that carry a state or give a sequence of their own;
     ``loss(prediction, target)`` one loss per element, None for the loss that belongs to the output; ``gradient_rule``
     maps the gradients of one model by name; ``optimizer(parameters, steps)`` gives the optimizer within its schedule.
+    ``pretraining_epochs`` on the earlier data of a task come before the ``max_epochs`` on its training split.
     ``online``: predict a batch in the order of time, then learn from it, also in the validation and test split.
     """
 
@@ -74,6 +75,7 @@ class Recipe:
     optimizer: Callable[[Sequence[nn.Parameter], int], LRScheduler]
     state: StateRule
     online: bool
+    pretraining_epochs: int
     max_epochs: int
     batch_size: int
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from notafluke.tasks.base import Float32, Task, TaskData
+from notafluke.tasks.base import Float32, Float64, Task, TaskData
 from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 
 
@@ -16,7 +16,8 @@ class SeedResult:
     """What training left of one seed.
 
     ``predictions`` are those for the test split of the best epoch, as the task's metrics see them (see Task), None
-    unless ``ok``; ``history`` has a row for each epoch.
+    unless ``ok``; ``series`` what the task says of each test sample (Task.by_sample); ``samples`` files with what the
+    network wrote by itself; ``history`` has a row for each epoch.
     """
 
     seed: int
@@ -29,6 +30,8 @@ class SeedResult:
     validation_metrics: dict[str, float] = field(default_factory=dict)
     test_metrics: dict[str, float] = field(default_factory=dict)
     predictions: Float32 | None = None
+    series: dict[str, Float64] = field(default_factory=dict)
+    samples: dict[str, bytes] = field(default_factory=dict)
     weight_digest: str = ""
 
     def diverge(self, reason: str) -> None:
@@ -94,7 +97,10 @@ class BlockResults:
                 result.diverge("loss not finite while it learned in the test split")
             else:
                 validation, result.predictions = predictions[position]
-                result.test_metrics = self.task.test_metrics(self.data[position], result.predictions, validation)
+                own = self.data[position], result.predictions, validation
+                result.test_metrics = self.task.test_metrics(*own)
+                if np.isfinite(result.predictions).all() and np.isfinite(validation).all():
+                    result.series = self.task.by_sample(*own)
 
 
 def _unusable(summary: EpochSummary, predictions: Float32, position: int) -> str:
