@@ -14,7 +14,7 @@ import hashlib
 import importlib.util
 import json
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
@@ -120,8 +120,14 @@ def _is_installed(path: str) -> bool:
 
 
 def _installed_version(path: str) -> str:
-    distributions = packages_distributions().get(path.partition(".")[0], [])
+    distributions = _distributions().get(path.partition(".")[0], [])
     return ",".join(f"{name} {version(name).partition('+')[0]}" for name in sorted(set(distributions)))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The distributions of each top-level package; looking through all that is installed takes a second."""
+    return packages_distributions()
 
 
 def source_files(objects: Iterable[str]) -> set[Path]:

@@ -30,8 +30,8 @@ def instantiate(path: Path, **changes: Any) -> Task:
 
 
 def prediction_shape(task: Task, split: Split) -> tuple[int, ...]:
-    """As the docstring of Task says: of numbers like the targets, of classes one for each class."""
-    shape = split.targets.shape if task.kind == "numbers" else (*split.targets.shape, task.output_size)
+    """As the docstring of Task says: of numbers and labels like the targets, of classes one for each class."""
+    shape = (*split.targets.shape, task.output_size) if task.kind == "classes" else split.targets.shape
     return (shape[0], 2, *shape[1:]) if task.targets_at == "sequence" else shape
 
 
@@ -39,6 +39,8 @@ def perfect(task: Task, split: Split) -> Any:
     """Predictions without any error."""
     if task.kind == "numbers":
         return split.targets
+    if task.kind == "labels":
+        return np.where(split.numbers == 1, np.float32(1e4), np.float32(-1e4))
     sure = np.where(np.arange(task.output_size) == split.classes[..., None], 0, -1e4).astype(np.float32)
     return np.stack([sure, sure], axis=1) if task.targets_at == "sequence" else sure
 
@@ -66,14 +68,14 @@ class TestEveryOption:
         for split in (data.train, data.validation, data.test):
             assert split.inputs.shape[0] == split.targets.shape[0] > 0
             assert split.inputs.shape[2] == task.input_size
-            assert split.targets.dtype == (np.float32 if task.kind == "numbers" else np.int64)
-            if task.kind == "numbers":
+            assert split.targets.dtype == (np.int64 if task.kind == "classes" else np.float32)
+            if task.kind != "classes":
                 assert split.targets.shape[-1] == task.output_size
             else:
                 assert split.classes.min() >= 0 and split.classes.max() < task.output_size
             steps = {"last": (), "every": (split.inputs.shape[1],)}
             if task.targets_at in steps:
-                outputs = (task.output_size,) if task.kind == "numbers" else ()
+                outputs = () if task.kind == "classes" else (task.output_size,)
                 assert split.targets.shape[1:] == (*steps[task.targets_at], *outputs)
             assert split.inputs.flags.c_contiguous and split.targets.flags.c_contiguous
             assert np.isfinite(split.inputs).all() and np.isfinite(split.targets).all()

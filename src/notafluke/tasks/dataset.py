@@ -162,7 +162,8 @@ class DatasetTask(Task):
     def prepared(self) -> Prepared:
         """The prepared data; before they are, those of a source that is read in a moment, else the invented example."""
         self.check_options()
-        return _prepared(self.dataset, self.results, self.dataset.digest)
+        dataset = self.dataset
+        return _prepared(dataset, self.results, dataset.digest, _stamp(dataset.folder(self.results)))
 
     @functools.cached_property
     def _cut(self) -> TaskData:
@@ -170,12 +171,20 @@ class DatasetTask(Task):
 
 
 @functools.lru_cache(maxsize=4)
-def _prepared(dataset: Dataset, results: Path, digest: str) -> Prepared:
-    """Arms share what they read. ``digest`` tells a file from the same file edited."""
+def _prepared(dataset: Dataset, results: Path, digest: str, stamp: str) -> Prepared:
+    """Arms share what they read. ``digest`` tells a file from the same file edited, ``stamp`` what is stored of it."""
     stored = read_prepared(dataset, results)
     if stored is not None:
         return stored
     return dataset.example() if dataset.takes_long else dataset.prepare(results / "data" / RAW)
+
+
+def _stamp(folder: Path) -> str:
+    """What changes whenever a folder's stored data do; empty where there are none."""
+    try:
+        return f"{(folder / ARRAYS).stat().st_mtime_ns} {(folder / PROVENANCE).read_text(encoding='utf-8')}"
+    except OSError:
+        return ""
 
 
 def prepare(dataset: Dataset, results: Path) -> Path:
