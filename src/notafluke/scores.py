@@ -29,6 +29,7 @@ SCORE_COLUMNS = (
     "best_epoch",
     "validation_score",
     "learning_rate",
+    "at_grid_edge",
 )
 BASELINE_COLUMNS = ("task", "seed", "name", "metric", "value", "trivial")
 
@@ -101,5 +102,6 @@ def _score_rows(task: str, arm: str, cell: Cell, record: RunRecord) -> Iterator[
             "epochs": record.last_epoch + 1,
             "best_epoch": record.best_epoch,
             "validation_score": record.validation.get(record.primary_metric, float("nan")),
-            "learning_rate": cell.learning_rate,
+            "learning_rate": float("nan") if record.learning_rate is None else record.learning_rate,
+            "at_grid_edge": float(record.at_grid_edge),
         }

@@ -77,7 +77,8 @@ def _sentence(rows: list[dict[str, Any]], result: str, scope: str, control_name:
     seeds = f" over {first['pairs_done']:.0f} paired seeds" if common else ""
     where = f" on {len(rows)} tasks" if len(rows) > 1 else ""
     tasks = "; ".join(_clause(row, with_seeds=not common) for row in rows)
-    rate = " at the control's learning rate," if first["tune"] == "none" else ""
+    tuned = {"none": " at the control's learning rate,", "lr": " each arm at the learning rate it chose on validation,"}
+    rate = tuned.get(str(first["tune"]), "")
     claim = str(first["sentence"]).strip().rstrip(".")
     if claim.split(" ")[0].isalpha():
         claim = claim[:1].upper() + claim[1:]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from notafluke.configuration import (
+    TUNES,
     compose_run,
     flatten,
     groups,
@@ -23,6 +24,7 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import UsageError, did_you_mean
+from notafluke.tuning import FIRST_SEED
 
 Spending = Literal["obrien_fleming", "pocock"]
 Expectation = Literal["better", "worse", "equivalent", "not_worse"]
@@ -32,7 +34,6 @@ CONTROL = "control"
 BASELINE_PREFIX = "baseline:"
 TESTS = ("signed_rank", "paired_t", "sign_flip")
 CORRECTIONS = ("holm", "benjamini_hochberg")
-TUNES = ("none",)
 SPENDINGS = get_args(Spending)
 EXPECTATIONS = get_args(Expectation)
 ROLES = get_args(Role)
@@ -257,6 +258,10 @@ class StudyDraft:
         for key, value in overrides.items():
             if key.startswith("execution."):
                 raise UsageError(f"{key}: how runs are executed is set in conf/config.yaml, not for a study")
+            if key == "tune":
+                self.tune = value
+                self._check_scalars()
+                continue
             if key == "task":
                 self.tasks = {task: self.tasks.get(task, {}) for task in sweep_values(key, value)}
                 continue
@@ -313,6 +318,10 @@ class StudyDraft:
             seeds = seed_values(self.sweep.get("seed", "range(0,10)"))
         except UsageError as error:
             raise UsageError(f"{self.path}: {error}") from error
+        if self.tune != TUNES[0] and max(seeds) >= FIRST_SEED:
+            raise UsageError(
+                f"{self.path}: seed={max(seeds)}: with tune, seeds from {FIRST_SEED} on are those that tune"
+            )
         if self.looks and (len(seeds) not in self.looks or list(seeds) != sorted(seeds)):
             valid = ", ".join(f"seed=range({min(seeds)},{min(seeds) + size})" for size in self.looks)
             what = f"{len(seeds)} seeds are" if len(seeds) not in self.looks else "seeds that do not ascend are"
@@ -339,7 +348,7 @@ class StudyDraft:
                         raise UsageError(f"{self.path}: unknown option {key}={value}{did_you_mean(value, valid)}")
             if duplicates := [value for value in values if values.count(value) > 1]:
                 raise UsageError(f"{self.path}: sweep {key}: duplicate treatment {duplicates[0]!r} on task {task}")
-        base = {"task": task, **fixed}
+        base = {"task": task, **({"tune": self.tune} if self.tune != TUNES[0] else {}), **fixed}
         yield Arm(CONTROL, base)
         try:
             current = current_values(self.conf, base)
@@ -476,6 +485,8 @@ def _overrides(where: str, value: Any) -> dict[str, str]:
     for key in found:
         if key == "task" or (key == "seed" and not sweep) or key.startswith("execution."):
             raise UsageError(f"{where}: the key {key!r} is not for here: tasks, sweep and the command line set it")
+        if key == "tune":
+            raise UsageError(f"{where}: the key 'tune' is not for here: it stands at the top of a study, for all arms")
     return found
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from notafluke.records import RunRecord, read_record, write_record
 from notafluke.registration import register
 from notafluke.tasks.base import Task
 from notafluke.training.determinism import pin_environment
+from notafluke.tuning import Tuning, read_tuning, tune, tuning_seeds, write_tuning
 
 if TYPE_CHECKING:
     from notafluke.tracking import LiveLog
@@ -94,7 +95,51 @@ class CellTraining:
         self.provenance = provenance()
         execution = run.config["execution"]
         self.device, self.block_size = str(execution["device"]), execution["block_size"]
-        self.live = LiveLog(experiment, Path(execution["results"]), cell, run.config) if execution["tracking"] else None
+        rate = run.config["optimizer"].get("lr")
+        self.learning_rate = float(rate) if isinstance(rate, int | float) else None
+        self.at_grid_edge = False
+        if run.config["tune"] == "lr":
+            tuning = self._tuning(execution["retrain"])
+            self.learning_rate, self.at_grid_edge = tuning.learning_rate, tuning.at_grid_edge
+            self.run = replace(run, config=with_learning_rate(run.config, tuning.learning_rate))
+            self.recipe = components.build_recipe(self.run.config)
+        config = self.run.config
+        self.live = LiveLog(experiment, Path(execution["results"]), cell, config) if execution["tracking"] else None
+
+    def _tuning(self, again: bool) -> Tuning:
+        """The choice of the learning rate that is stored, or is made now."""
+        folder = Path(self.cell.folder)
+        stored = None if again else read_tuning(folder, self.cell.key)
+        if stored is not None:
+            return stored
+        metric = next(own for own in self.task.metrics if own.name == self.task.primary_metric)
+        seeds = tuning_seeds(self.run.config["tuning_seeds"])
+        rate = self.run.config["optimizer"]["lr"]
+        tuning = tune(self.cell.key, metric.name, metric.direction, rate, seeds, self._validation_scores)
+        edge = ", at the edge of the grid" if tuning.at_grid_edge else ""
+        log.info("%s: learning rate %.4g chosen%s", self.cell.folder, tuning.learning_rate, edge)
+        write_tuning(folder, tuning)
+        return tuning
+
+    def _validation_scores(self, rate: float, seeds: Sequence[int]) -> list[float | None]:
+        """The best validation score of each tuning seed at a learning rate; None of one that failed."""
+        from notafluke.training.engine import train_block
+
+        log.info("%s: trying the learning rate %.4g with %d tuning seeds", self.cell.folder, rate, len(seeds))
+        recipe = components.build_recipe(with_learning_rate(self.run.config, rate))
+        replica, scores = self.run.config["replica"], list[float | None]()
+        for start in range(0, len(seeds), self.block_size):
+            block = seeds[start : start + self.block_size]
+            try:
+                results = train_block(recipe, self.task, block, replica, device=self.device, tested=False)
+            except Exception:
+                log.warning("%s: tuning failed: %s", self.cell.folder, traceback.format_exc())
+                scores += [None] * len(block)
+                continue
+            scores += [
+                own.validation_metrics.get(self.task.primary_metric) if own.outcome == "ok" else None for own in results
+            ]
+        return scores
 
     def train(self, seeds: Sequence[int]) -> None:
         """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""
@@ -170,6 +215,8 @@ class CellTraining:
             seconds=round(seconds, 3),
             weight_digest=result.weight_digest,
             provenance=self.provenance,
+            learning_rate=self.learning_rate,
+            at_grid_edge=self.at_grid_edge,
         )
         config = {**self.run.config, "seed": result.seed}
         folder = self.cell.run_folder(result.seed)
@@ -177,6 +224,11 @@ class CellTraining:
         write_record(folder, record, config, result.history, result.predictions, index, result.series, result.samples)
         if self.live:
             self.live.finish(record)
+
+
+def with_learning_rate(config: Mapping[str, Any], rate: float) -> dict[str, Any]:
+    """A configuration with another learning rate."""
+    return {**config, "optimizer": {**config["optimizer"], "lr": rate}}
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ class TestRefused:
             ({"sweep": {"activation": "tanh,iris"}, "factorial": "yes please"}, "neither true nor false"),
             ({"sweep": {"activation": "tanh,iris"}, "test": "signed"}, "did you mean 'signed_rank'"),
             ({"sweep": {"activation": "tanh,iris"}, "correction": "bonferroni"}, "valid: benjamini_hochberg, holm"),
-            ({"sweep": {"activation": "tanh,iris"}, "tune": "lr"}, "tune"),
+            ({"sweep": {"activation": "tanh,iris"}, "tune": "lrs"}, "unknown 'lrs'; did you mean 'lr'"),
             ({"sweep": {"activation": "tanh,iris"}, "claims": ["x"]}, "claims: expected a mapping"),
             ({"sweep": {"activation": "tanh,iris"}, "claims": {"x": "y"}}, "claims: expected a mapping"),
         ],

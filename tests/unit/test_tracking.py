@@ -9,7 +9,7 @@ import pytest
 from notafluke.plan import Cell
 from notafluke.tracking import Experiment
 
-CELL = Cell("adding", {"activation": "iris"}, "0" * 64, "results/runs/adding/activation=iris-00000000", 0.01, "")
+CELL = Cell("adding", {"activation": "iris"}, "0" * 64, "results/runs/adding/activation=iris-00000000", "")
 CONFIG = {"seed": 0, "trainer": {"max_epochs": 1}}
 
 

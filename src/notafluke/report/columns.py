@@ -75,9 +75,11 @@ COLUMNS: dict[str, str] = {
     "validation_control": "the same for the control",
     "learning_rate_treatment": "learning rate that the treatment trained at",
     "learning_rate_control": "the same for the control",
+    "at_grid_edge_treatment": "1 where that is the lowest or highest of the learning rates that it could choose from",
+    "at_grid_edge_control": "the same for the control",
     "treatment_cell": "folder with the treatment's runs",
     "control_cell": "folder with the control's runs",
-    "tune": "what each arm tuned for itself; none: all arms train at the control's learning rate",
+    "tune": "what each arm chose on validation (lr: its learning rate); none: all arms train at the control's",
 }
 
 SUMMARY_COLUMNS: dict[str, str] = {

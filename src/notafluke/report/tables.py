@@ -278,12 +278,19 @@ def _detail_columns() -> list[Column]:
         Column("trivial baseline", _baseline, True, "what the control must beat on the task's primary metric"),
         Column("parameters T / C", both("parameters", count), True, "trained parameters"),
         Column("seconds T / C", both("seconds", lambda value: number(value, 2)), True, "mean training time of a run"),
-        Column("learning rate T / C", both("learning_rate", lambda value: number(value, 2)), True, "trained at"),
+        Column(
+            "learning rate T / C", _learning_rates, True, "trained at; * the lowest or highest that it could choose"
+        ),
         Column("epochs T / C", both("epochs", lambda value: number(value, 3)), True, "mean number trained"),
         Column("validation T / C", both("validation", number), True, "mean best score on the primary metric"),
         Column("best epoch T / C", both("best_epoch", lambda value: number(value, 3)), True, "median over runs"),
         Column("runs", lambda row: str(row["treatment_cell"]) or MISSING, False, "folder of the treatment's runs"),
     ]
+
+
+def _learning_rates(row: Mapping[str, Any]) -> str:
+    edges = {side: "*" if row[f"at_grid_edge_{side}"] == 1 else "" for side in ("treatment", "control")}
+    return " / ".join(f"{number(row[f'learning_rate_{side}'], 2)}{edge}" for side, edge in edges.items())
 
 
 def _pairs(row: Mapping[str, Any]) -> str:

@@ -67,9 +67,11 @@ class SeedBlock(pl.LightningModule):
         replica: int,
         device: torch.device,
         observer: Observer | None = None,
+        tested: bool = True,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.tested = tested
         self.recipe, self.task, self.replica, self.observer = recipe, task, replica, observer
         # An odd block is padded with a copy: one seed alone would use another matrix product than a block does, and an
         # odd number of 16 rows is no multiple of what AVX-512 kernels take in one step.
@@ -278,7 +280,7 @@ class SeedBlock(pl.LightningModule):
         snapshot = self.snapshot()
         validation, state = self.predict_and_learn("validation", self.train_state)
         improved = self.judge(validation)
-        if improved:
+        if improved and self.tested:
             alive = self.alive.clone()
             test, _ = self.predict_and_learn("test", state)
             for position in improved:
@@ -318,6 +320,8 @@ class SeedBlock(pl.LightningModule):
         """Test every seed with the weights of its best validation epoch, once, and digest its last weights."""
         for position, result in enumerate(self.results.seeds):
             result.weight_digest = weight_digest({name: value[position] for name, value in self.weights.items()})
+        if not self.tested:
+            return self.results.seeds
         if self.recipe.online:
             self.results.test(self.online_predictions)
         else:
@@ -371,15 +375,18 @@ def train_block(
     observer: Observer | None = None,
     device: str = "cpu",
     progress_bar: bool = False,
+    tested: bool = True,
 ) -> list[SeedResult]:
     """Train the seeds of one cell together and return one result for each, in the order of ``seeds``.
+
+    Not ``tested``, they are validated, and the test split is never looked at.
 
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
     pin_torch()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     place = torch.device(device)
-    block = SeedBlock(recipe, task, seeds, replica, place, observer)
+    block = SeedBlock(recipe, task, seeds, replica, place, observer, tested)
     trainer = pl.Trainer(
         max_epochs=recipe.max_epochs,
         accelerator="gpu" if place.type == "cuda" else "cpu",
