@@ -95,15 +95,27 @@ def train_cells_(
         _tell(records)
 
 
-@app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)"')
-def plan(study: StudyName, overrides: StudyOverrides = "") -> None:
+@app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)" --estimate')
+def plan(
+    study: StudyName,
+    overrides: StudyOverrides = "",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Time a few steps of every cell and say how long all will take.")
+    ] = False,
+) -> None:
     """Show the cells and runs of a study.
 
-    How many runs are planned and recorded already; trains and writes nothing.
+    How many runs are planned and recorded already; trains and records nothing.
     """
-    from notafluke.report.listing import plan_table, show
+    from notafluke.report.listing import estimate_text, plan_table, show
+    from notafluke.training.determinism import pin_environment
 
-    show(plan_table(_plan(study, overrides)))
+    if estimate:
+        pin_environment()
+    planned = _plan(study, overrides)
+    show(plan_table(planned))
+    if estimate:
+        show(estimate_text(planned))
 
 
 @app.command(epilog="Example: notafluke decide demo")

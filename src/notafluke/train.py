@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -121,25 +122,42 @@ class CellTraining:
         write_tuning(folder, tuning)
         return tuning
 
-    def _validation_scores(self, rate: float, seeds: Sequence[int]) -> list[float | None]:
-        """The best validation score of each tuning seed at a learning rate; None of one that failed."""
+    def _validation_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
+        """The best validation score of each (learning rate, seed); None of one that failed."""
+        scores: list[float | None] = []
+        for start in range(0, len(tries), self.block_size):
+            block = tries[start : start + self.block_size]
+            try:
+                scores += self._block_scores(block)
+            except Exception:
+                log.warning("%s: tuning failed; each run is tried alone\n%s", self.cell.folder, traceback.format_exc())
+                for one in block:
+                    try:
+                        scores += self._block_scores([one])
+                    except Exception as error:
+                        log.warning("%s: learning rate %.4g, seed %d: %s", self.cell.folder, *one, error)
+                        scores.append(None)
+        return scores
+
+    def _block_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
+        """The same for (learning rate, seed) that train together, each rate with an optimizer of its own."""
         from notafluke.training.engine import train_block
 
-        log.info("%s: trying the learning rate %.4g with %d tuning seeds", self.cell.folder, rate, len(seeds))
-        recipe = components.build_recipe(with_learning_rate(self.run.config, rate))
-        replica, scores = self.run.config["replica"], list[float | None]()
-        for start in range(0, len(seeds), self.block_size):
-            block = seeds[start : start + self.block_size]
-            try:
-                results = train_block(recipe, self.task, block, replica, device=self.device, tested=False)
-            except Exception:
-                log.warning("%s: tuning failed: %s", self.cell.folder, traceback.format_exc())
-                scores += [None] * len(block)
-                continue
-            scores += [
-                own.validation_metrics.get(self.task.primary_metric) if own.outcome == "ok" else None for own in results
-            ]
-        return scores
+        rates = Counter(rate for rate, _ in tries)
+        recipes = {rate: components.build_recipe(with_learning_rate(self.run.config, rate)) for rate in rates}
+        shown = ", ".join(f"{rate:.3g}" for rate in rates)
+        log.info("%s: trying the learning rates %s", self.cell.folder, shown)
+        results = train_block(
+            self.recipe,
+            self.task,
+            [seed for _, seed in tries],
+            self.run.config["replica"],
+            device=self.device,
+            tested=False,
+            optimizers=[(recipes[rate].optimizer, count) for rate, count in rates.items()],
+        )
+        metric = self.task.primary_metric
+        return [own.validation_metrics.get(metric) if own.outcome == "ok" else None for own in results]
 
     def train(self, seeds: Sequence[int]) -> None:
         """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""

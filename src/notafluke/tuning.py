@@ -65,11 +65,12 @@ def tune(
     direction: str,
     learning_rate: float,
     seeds: Sequence[int],
-    validation_scores: Callable[[float, Sequence[int]], Sequence[float | None]],
+    validation_scores: Callable[[Sequence[tuple[float, int]]], Sequence[float | None]],
 ) -> Tuning:
-    """Try the grid around a learning rate; ``validation_scores(rate, seeds)`` trains and gives a score for each."""
+    """Try the grid around a learning rate; ``validation_scores`` trains pairs of a rate and a seed, and scores each."""
     rates = rates_around(learning_rate)
-    scores = [tuple(validation_scores(rate, seeds)) for rate in rates]
+    found = validation_scores([(rate, seed) for rate in rates for seed in seeds])
+    scores = [tuple(found[start : start + len(seeds)]) for start in range(0, len(found), len(seeds))]
     best = choose(scores, direction)
     edge = best in (0, len(rates) - 1)
     return Tuning(cell_key, metric, tuple(seeds), tuple(rates), tuple(scores), rates[best], edge)

@@ -54,19 +54,19 @@ class TestChoice:
 
     def test_the_grid_and_its_edges(self) -> None:
         assert rates_around(0.03) == pytest.approx([0.01, 0.03, 0.09])
-        asked: list[tuple[float, list[int]]] = []
+        asked: list[list[tuple[float, int]]] = []
 
-        def score(best: float) -> Callable[[float, Any], list[float | None]]:
-            def of(rate: float, seeds: list[int]) -> list[float | None]:
-                asked.append((rate, seeds))
-                return [abs(np.log(rate / best))] * len(seeds)
+        def score(best: float) -> Callable[[Any], list[float | None]]:
+            def of(tries: list[tuple[float, int]]) -> list[float | None]:
+                asked.append(tries)
+                return [abs(np.log(rate / best)) for rate, _ in tries]
 
             return of
 
         found = [tune("k", "mse", "lower", 0.03, [7, 8], score(best)) for best in (0.0001, 0.03, 5.0)]
         assert [own.learning_rate for own in found] == pytest.approx([0.01, 0.03, 0.09])
         assert [own.at_grid_edge for own in found] == [True, False, True]
-        assert [seeds for _, seeds in asked] == [[7, 8]] * 9
+        assert [seed for _, seed in asked[0]] == [7, 8] * 3
 
     def test_stored_and_read(self, tmp_path: Path) -> None:
         tuning = Tuning("key", "mse", (1, 2), (0.1, 0.3), ((1.0, None), (0.5, 0.5)), 0.3, True)

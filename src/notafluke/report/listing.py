@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -42,7 +44,36 @@ def plan_table(plan: Plan) -> RenderableType:
             table.add_row(task, arm, f"{done} of {len(seeds)}", Path(cell.folder).name)
     missing = len(plan.missing())
     total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train")
-    return Group(table, total, *(Text(f"warning: {warning}") for warning in plan.warnings))
+    command = f"notafluke plan {plan.study.name.partition('+')[0]} --estimate"
+    hint = [Text(f"how long they take: {command}", style="dim")] if missing else []
+    return Group(table, total, *hint, *(Text(f"warning: {warning}") for warning in plan.warnings))
+
+
+def estimate_text(plan: Plan) -> RenderableType:
+    """How long the missing runs of a study take on the cores of this machine, from a few timed steps of every cell."""
+    from notafluke.estimate import cell_times, wall_seconds
+
+    cores = os.cpu_count() or 1
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True) as progress:
+        times = list(progress.track(cell_times(plan), total=len(plan.distinct_cells), description="timing the cells"))
+    by_task: dict[str, float] = {}
+    for own in times:
+        by_task[own.cell.task] = by_task.get(own.cell.task, 0.0) + own.seconds
+    parts = ", ".join(f"{task} {duration(seconds)}" for task, seconds in by_task.items() if seconds)
+    total = wall_seconds(times, plan, cores)
+    return Text(
+        f"about {duration(total)} on {cores} cores, from a few timed steps of every cell on this machine as busy as it "
+        f"is now (one core: {parts})"
+        if parts
+        else "nothing to train"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def component_table(wanted: str = "") -> RenderableType:

@@ -27,7 +27,7 @@ from notafluke.training.batching import build_seeded, initial_parameters, key_na
 from notafluke.training.data import SeedData, load_seeds
 from notafluke.training.determinism import pin_torch
 from notafluke.training.forward import State, series_outputs, window_outputs
-from notafluke.training.recipe import Recipe
+from notafluke.training.recipe import OptimizerBuilder, Recipe
 from notafluke.training.results import BlockResults, EpochSummary, SeedResult
 from notafluke.training.samples import Batch
 from notafluke.training.sampling import continuations
@@ -56,6 +56,20 @@ class Learned:
     state: State | None
 
 
+@dataclass(frozen=True)
+class Share:
+    """The seeds of a block that one optimizer moves: their rows of the stacked parameters, which share its memory."""
+
+    build: OptimizerBuilder
+    parameters: Sequence[nn.Parameter]
+    rows: slice
+
+    def set_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        """Give every parameter its rows of the stacked gradients, which come in the order of the parameters."""
+        for parameter, gradient in zip(self.parameters, gradients.values(), strict=True):
+            parameter.grad = gradient[self.rows]
+
+
 class SeedBlock(pl.LightningModule):
     """A block of seeds of one cell: S models, batched. It steps its optimizer itself, after training too."""
 
@@ -68,6 +82,7 @@ class SeedBlock(pl.LightningModule):
         device: torch.device,
         observer: Observer | None = None,
         tested: bool = True,
+        optimizers: Sequence[tuple[OptimizerBuilder, int]] = (),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -87,6 +102,7 @@ class SeedBlock(pl.LightningModule):
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([starts[seed][name] for seed in self.streams]).to(device)) for name in self.names
         )
+        self.shares = self._shares(optimizers)
         # Held in a list so that Lightning does not take the template's own parameters for trainable ones.
         self.template = [template.to(device)]
         self.key_names = key_names(template)
@@ -100,6 +116,18 @@ class SeedBlock(pl.LightningModule):
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         self.online_predictions: dict[int, tuple[Float32, Float32]] = {}
         self.progress = ProgressLog()
+
+    def _shares(self, optimizers: Sequence[tuple[OptimizerBuilder, int]]) -> list[Share]:
+        """One share with the recipe's optimizer, or one for each optimizer and its number of seeds, in their order."""
+        if not optimizers:
+            return [Share(self.recipe.optimizer, list(self.stacked), slice(None))]
+        shares, first = list[Share](), 0
+        for build, count in optimizers:
+            # The last one also moves the copy that pads an odd block.
+            rows = slice(first, first + count if len(shares) < len(optimizers) - 1 else None)
+            shares.append(Share(build, [nn.Parameter(own.data[rows]) for own in self.stacked], rows))
+            first += count
+        return shares
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -132,12 +160,24 @@ class SeedBlock(pl.LightningModule):
         return range(self.steps_per_epoch)
 
     def configure_optimizers(self) -> Any:
-        """The recipe's optimizer over the stacked parameters."""
+        """The optimizer of every share, with its schedule."""
         steps = self.recipe.max_epochs * self.steps_per_epoch
         if self.recipe.pretraining_epochs:
             steps += self.recipe.pretraining_epochs * len(self.batches("earlier", shuffle=False))
-        scheduler = self.recipe.optimizer(list(self.stacked), steps)
-        return {"optimizer": scheduler.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        schedulers = [share.build(share.parameters, steps) for share in self.shares]
+        return [scheduler.optimizer for scheduler in schedulers], schedulers
+
+    @property
+    def own_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The optimizer of every share, without what Lightning wraps around it."""
+        found = self.optimizers(use_pl_optimizer=False)
+        return found if isinstance(found, list) else [found]
+
+    def advance_schedules(self) -> None:
+        """Bring every learning rate to the next step of its schedule."""
+        schedulers: Any = self.lr_schedulers()
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler.step()
 
     def on_train_start(self) -> None:
         """Train on the earlier data of the task, where the recipe says so; the optimizer's memory stays."""
@@ -147,7 +187,7 @@ class SeedBlock(pl.LightningModule):
             batches = self.batches("earlier")
             for step, batch in enumerate(batches):
                 state = self.learn("earlier", step, batch, state).state
-                self.lr_schedulers().step()  # type: ignore[union-attr]
+                self.advance_schedules()
                 self.progress.tell(epoch, "pretraining", step, len(batches))
             for result, alive in zip(self.results.seeds, self.alive.tolist(), strict=False):
                 if result.outcome == "ok" and not alive:
@@ -165,7 +205,7 @@ class SeedBlock(pl.LightningModule):
     def training_step(self, step: int) -> None:
         """Learn from one batch of every seed."""
         learned = self.learn("train", step, self.epoch_batches[step], self.train_state)
-        self.lr_schedulers().step()  # type: ignore[union-attr]
+        self.advance_schedules()
         self.train_state = learned.state
         self.epoch_loss += learned.losses
         self.epoch_norms += learned.gradient_norms
@@ -193,11 +233,12 @@ class SeedBlock(pl.LightningModule):
     def step(self, gradients: Mapping[str, Tensor]) -> None:
         """Apply the gradient rule to each model and the optimizer to all; frozen seeds stay as they are."""
         ruled = vmap(self.recipe.gradient_rule)(dict(gradients))
-        for name, parameter in self.weights.items():
-            parameter.grad = ruled[name]
+        for share in self.shares:
+            share.set_gradients({name: ruled[name] for name in self.names})
         frozen = ~self.alive
         kept = [parameter[frozen] for parameter in self.stacked] if frozen.any() else []
-        self.optimizers().step()  # type: ignore[union-attr]
+        for optimizer in self.own_optimizers:
+            optimizer.step()
         for parameter, values in zip(self.stacked, kept, strict=False):
             parameter[frozen] = values
 
@@ -306,7 +347,7 @@ class SeedBlock(pl.LightningModule):
     def snapshot(self) -> tuple[list[Tensor], Any]:
         """All that learning changes: weights and the optimizer's memory."""
         weights = [parameter.detach().clone() for parameter in self.stacked]
-        return weights, copy.deepcopy(self.optimizers().optimizer.state_dict())  # type: ignore[union-attr]
+        return weights, [copy.deepcopy(own.state_dict()) for own in self.own_optimizers]
 
     @torch.no_grad()
     def restore(self, snapshot: tuple[list[Tensor], Any]) -> None:
@@ -314,7 +355,8 @@ class SeedBlock(pl.LightningModule):
         weights, memory = snapshot
         for parameter, value in zip(self.stacked, weights, strict=True):
             parameter.copy_(value)
-        self.optimizers().optimizer.load_state_dict(memory)  # type: ignore[union-attr]
+        for optimizer, own in zip(self.own_optimizers, memory, strict=True):
+            optimizer.load_state_dict(own)
 
     def finish(self) -> list[SeedResult]:
         """Test every seed with the weights of its best validation epoch, once, and digest its last weights."""
@@ -376,19 +418,29 @@ def train_block(
     device: str = "cpu",
     progress_bar: bool = False,
     tested: bool = True,
+    optimizers: Sequence[tuple[OptimizerBuilder, int]] = (),
 ) -> list[SeedResult]:
     """Train the seeds of one cell together and return one result for each, in the order of ``seeds``.
 
-    Not ``tested``, they are validated, and the test split is never looked at.
+    Not ``tested``, they are validated, and the test split is never looked at. ``optimizers``, each for a number of
+    seeds, stand in for the recipe's; a seed may then be there several times.
 
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
     pin_torch()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     place = torch.device(device)
-    block = SeedBlock(recipe, task, seeds, replica, place, observer, tested)
+    block = SeedBlock(recipe, task, seeds, replica, place, observer, tested, optimizers)
+    fit(block, progress_bar)
+    return block.finish()
+
+
+def fit(block: SeedBlock, progress_bar: bool = False, most_steps: int | None = None) -> None:
+    """Train a block for the epochs of its recipe, each of at most ``most_steps`` steps."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    place = block.alive.device
     trainer = pl.Trainer(
-        max_epochs=recipe.max_epochs,
+        max_epochs=block.recipe.max_epochs,
+        limit_train_batches=most_steps,
         accelerator="gpu" if place.type == "cuda" else "cpu",
         devices=[place.index or 0] if place.type == "cuda" else 1,
         logger=False,
@@ -400,4 +452,3 @@ def train_block(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"pytorch_lightning")
         trainer.fit(block)
-    return block.finish()

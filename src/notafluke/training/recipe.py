@@ -14,6 +14,7 @@ from notafluke.training.gradients import Gradients
 from notafluke.training.samples import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+OptimizerBuilder = Callable[[Sequence[nn.Parameter], int], LRScheduler]
 
 
 class Output(Protocol):
@@ -72,7 +73,7 @@ class Recipe:
     output: Output
     loss: Loss | None
     gradient_rule: Callable[[Gradients], Gradients]
-    optimizer: Callable[[Sequence[nn.Parameter], int], LRScheduler]
+    optimizer: OptimizerBuilder
     state: StateRule
     online: bool
     pretraining_epochs: int
