@@ -32,6 +32,7 @@ Role = Literal["claim", "negative_control", "positive_control"]
 
 CONTROL = "control"
 BASELINE_PREFIX = "baseline:"
+ARMS = "arms"
 TESTS = ("signed_rank", "paired_t", "sign_flip")
 CORRECTIONS = ("holm", "benjamini_hochberg")
 SPENDINGS = get_args(Spending)
@@ -201,6 +202,7 @@ class StudyDraft:
     tasks: dict[str, dict[str, str]]
     sweep: dict[str, str]
     claims: dict[str, dict[str, Any]]
+    arms: dict[str, list[dict[str, str]]]
     written_tasks: tuple[str, ...]
 
     @classmethod
@@ -226,6 +228,7 @@ class StudyDraft:
             _task_settings(path, content["tasks"]),
             _overrides(f"{path}: sweep", content["sweep"]),
             _sections(f"{path}: claims", content.get("claims")),
+            _task_arms(path, content["tasks"]),
             tuple(_task_settings(path, content["tasks"])),
         )
         draft._check_scalars()
@@ -363,6 +366,7 @@ class StudyDraft:
             ]
         else:
             combinations = [{key: value} for key, values in alternatives.items() for value in values]
+        combinations += self.arms.get(task, [])
         for changes in combinations:
             if changes:
                 yield Arm(arm_name(changes), {**base, **changes})
@@ -409,8 +413,11 @@ def arm_name(changes: Mapping[str, str]) -> str:
 
 
 def _arm_reference(where: str, value: Any) -> str:
-    if value == CONTROL:
-        return CONTROL
+    return CONTROL if value == CONTROL else arm_name(_changes(where, value))
+
+
+def _changes(where: str, value: Any) -> dict[str, str]:
+    """The changes of an arm, as ``a=b,c=d`` or as a mapping, with their values as the arms have them."""
     changes = value if isinstance(value, dict) else None
     if isinstance(value, str):
         try:
@@ -419,8 +426,8 @@ def _arm_reference(where: str, value: Any) -> str:
             raise UsageError(f"{where}: {error}") from error
     if not changes:
         raise UsageError(f"{where}: {value!r} is neither 'control' nor changes such as activation=iris")
-    # Values as the arms have them: 1e-06 for 0.000001.
-    return arm_name({str(key): sweep_values(str(key), _written(own, sweep=True))[0] for key, own in changes.items()})
+    # 1e-06 for 0.000001.
+    return {str(key): sweep_values(str(key), _written(own, sweep=True))[0] for key, own in changes.items()}
 
 
 def _missing_arm(claim: Claim, arms: Mapping[str, Sequence[Arm]], task: str) -> str:
@@ -461,7 +468,27 @@ def _task_settings(path: Path, value: Any) -> dict[str, dict[str, str]]:
         value = dict.fromkeys(_task_names(f"{path}: tasks", value))
     if not value:
         raise UsageError(f"{path}: tasks: expected task names, such as stock,adding")
-    return {str(task): _overrides(f"{path}: tasks.{task}", own) for task, own in value.items()}
+    settings = {
+        task: {key: item for key, item in own.items() if key != ARMS} if isinstance(own, dict) else own
+        for task, own in value.items()
+    }
+    return {str(task): _overrides(f"{path}: tasks.{task}", own) for task, own in settings.items()}
+
+
+def _task_arms(path: Path, value: Any) -> dict[str, list[dict[str, str]]]:
+    """The arms of several changes that stand below ``tasks.<task>.arms``, by task. Raises UsageError."""
+    found = {}
+    for task, own in value.items() if isinstance(value, dict) else ():
+        where = f"{path}: tasks.{task}.{ARMS}"
+        written = own.get(ARMS, []) if isinstance(own, dict) else []
+        if not isinstance(written, list):
+            raise UsageError(f'{where}: {written!r} is no list of arms such as ["optimizer=sgd,gradient=none"]')
+        arms = [_changes(where, one) for one in written]
+        names = [arm_name(changes) for changes in arms]
+        if duplicates := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"{where}: the arm {duplicates[0]} stands there twice")
+        found[str(task)] = arms
+    return found
 
 
 def _task_names(where: str, value: Any) -> list[str]:

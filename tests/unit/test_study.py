@@ -509,3 +509,40 @@ def test_a_claim_compares_two_arms(conf: Path, make: Make) -> None:
 
 def test_arm_names_are_sorted() -> None:
     assert arm_name({"loss": "mse", "activation": "iris"}) == "activation=iris,loss=mse"
+
+
+class TestArms:
+    """Arms of several changes, for claims whose own control differs from the study's."""
+
+    def test_are_trained_on_their_task_alone(self, conf: Path, make: Make) -> None:
+        pair = ["optimizer=sgd,gradient=scale_norm", {"gradient": "clip_norm", "optimizer": "sgd"}]
+        name = make(
+            tasks={"adding": {"arms": pair, "task.length": 5}, "lotto": None},
+            sweep={"replica": "0,1"},
+            claims={"scale": CLAIM | {"treatment": pair[0], "control": pair[1], "tasks": ["adding"]}},
+        )
+        study = load(conf, name)
+        names = ["gradient=scale_norm,optimizer=sgd", "gradient=clip_norm,optimizer=sgd"]
+        assert arms(study) == ["control", "replica=1", *names]
+        assert arms(study, "lotto") == ["control", "replica=1"]
+        assert [study.claims[0].treatment, study.claims[0].control] == names
+        assert study.arms["adding"][2].overrides == {
+            "task": "adding",
+            "task.length": "5",
+            "optimizer": "sgd",
+            "gradient": "scale_norm",
+        }
+
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            ("optimizer=sgd", "is no list of arms"),
+            (["control"], "cannot read override 'control'"),
+            ([{}], "is neither 'control' nor changes"),
+            (["a=1,b=2", "b=2,a=1"], "the arm a=1,b=2 stands there twice"),
+        ],
+    )
+    def test_refused(self, conf: Path, make: Make, own: Any, expected: str) -> None:
+        name = make(tasks={"adding": {"arms": own}}, sweep={"activation": "tanh,iris"})
+        message = refusal(conf, name)
+        assert "tasks.adding.arms: " in message and expected in message
