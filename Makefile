@@ -9,11 +9,12 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# What a user may set: make run STUDY=demo OVERRIDES="seed=range(0,12)" CORES=2 ARGS="--keep-going";
-# make test PYTEST_ARGS="-k stats"
+# What a user may set: make run STUDY=demo OVERRIDES="seed=range(0,12)" CORES=2 ARGS="--keep-going", or all of it in one
+# as make run SETTINGS="study=demo seed=range(0,12)"; make test PYTEST_ARGS="-k stats"
 PYTHON ?= python3
-STUDY ?= demo
-OVERRIDES ?=
+SETTINGS ?=
+STUDY ?= $(or $(patsubst study=%,%,$(filter study=%,$(SETTINGS))),demo)
+OVERRIDES ?= $(strip $(filter-out study=%,$(SETTINGS)))
 CORES ?= all
 PORT ?= 5000
 ARGS ?=
@@ -45,7 +46,7 @@ help: ## print this list
 	@echo "  ARGS=\"...\" (for snakemake, or uv with make lock), PYTEST_ARGS=\"...\""
 
 .PHONY: run
-run: install ## train the study, decide its claims and print the verdicts (STUDY=demo OVERRIDES="..." CORES=all)
+run: install ## train the study, decide its claims and print the verdicts (SETTINGS="study=demo seed=range(0,12)")
 	@$(WITH_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS) --config study=$(STUDY) overrides="$(OVERRIDES)"
 	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),:,$(WITH_VENV) $(BIN)/notafluke show $(STUDY) --overrides="$(OVERRIDES)")
 

@@ -33,6 +33,7 @@ Role = Literal["claim", "negative_control", "positive_control"]
 CONTROL = "control"
 BASELINE_PREFIX = "baseline:"
 ARMS = "arms"
+EXTENDS = "extends"
 TESTS = ("signed_rank", "paired_t", "sign_flip")
 CORRECTIONS = ("holm", "benjamini_hochberg")
 SPENDINGS = get_args(Spending)
@@ -178,10 +179,41 @@ def cells_per_job(conf: Path, name: str) -> int:
     Raises UsageError for what is not a whole number of at least 1.
     """
     path = Path("conf") / "study" / f"{name}.yaml"
-    value = read_yaml(conf.parent / path).get("cells_per_job", 1)
+    value = study_content(conf, name).get("cells_per_job", 1)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{path}: cells_per_job: {value!r} is not a whole number of at least 1")
     return value
+
+
+def study_content(conf: Path, name: str) -> dict[str, Any]:
+    """A study file as written, laid over the study that it ``extends``.
+
+    Mappings are merged key by key, at every depth; an empty value takes a key away; everything else takes the place of
+    what was there. Raises UsageError for a study that is not there or extends itself.
+    """
+    path = Path("conf") / "study" / f"{name}.yaml"
+    content, seen = read_yaml(conf.parent / path), [name]
+    while (base := content.pop(EXTENDS, None)) is not None:
+        if base not in (valid := options(conf, "study")):
+            raise UsageError(f"{path}: {EXTENDS}: unknown study {base!r}{did_you_mean(base, valid)}")
+        if base in seen:
+            raise UsageError(f"{path}: {EXTENDS}: {' extends '.join([*seen, base])}")
+        seen.append(base)
+        below = read_yaml(conf.parent / "conf" / "study" / f"{base}.yaml")
+        content = _laid_over(below, {key: own for key, own in content.items() if own is not None})
+    return content
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, own in above.items():
+        if isinstance(own, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _laid_over(merged[key], own)
+        elif own is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = own
+    return merged
 
 
 @dataclass
@@ -209,7 +241,7 @@ class StudyDraft:
     def read(cls, conf: Path, name: str) -> StudyDraft:
         """Read and check a study file. Raises UsageError that names the file and the key."""
         path = Path("conf") / "study" / f"{name}.yaml"
-        content = read_yaml(conf.parent / path)
+        content = study_content(conf, name)
         keys = ["title", "alpha", "test", "correction", "tune", "looks", "spending", "factorial"]
         keys += ["control", "tasks", "sweep", "claims", "cells_per_job"]
         _require_keys(str(path), content, keys, required=["tasks", "sweep"])

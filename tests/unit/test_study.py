@@ -546,3 +546,35 @@ class TestArms:
         name = make(tasks={"adding": {"arms": own}}, sweep={"activation": "tanh,iris"})
         message = refusal(conf, name)
         assert "tasks.adding.arms: " in message and expected in message
+
+
+class TestExtends:
+    def test_is_laid_over_the_other_key_by_key(self, conf: Path, make: Make) -> None:
+        base = make(
+            title="Base",
+            alpha=0.1,
+            control={"model.hidden_size": 64},
+            tasks={"adding": {"task.length": 9, "trainer.max_epochs": 7}, "lotto": None},
+            sweep={"activation": "tanh,iris", "seed": "range(0,20)"},
+            claims={"iris": CLAIM, "gone": CLAIM},
+        )
+        name = make(
+            extends=base,
+            title="Quick",
+            tasks={"adding": {"trainer.max_epochs": 2}},
+            sweep={"seed": "range(0,8)"},
+            claims={"iris": {"sesoi": "5%"}, "gone": None},
+        )
+        study = load(conf, name)
+        assert (study.title, study.alpha, len(study.seeds)) == ("Quick", 0.1, 8)
+        assert arms(study) == ["control", "activation=iris"]
+        shown = {key: study.arms["adding"][0].overrides[key] for key in ("task.length", "trainer.max_epochs")}
+        assert shown == {"task.length": "9", "trainer.max_epochs": "2"}
+        assert [(claim.id, claim.sesoi["adding"]) for claim in study.claims] == [("iris", Sesoi(0.05, True))]
+        assert list(study.arms) == ["adding", "lotto"]
+
+    def test_refused(self, conf: Path, make: Make) -> None:
+        assert "extends: unknown study 'dmo'; did you mean 'demo'" in refusal(conf, make(extends="dmo"))
+        name = make(sweep={"activation": "tanh,iris"})
+        (conf / "study" / f"{name}.yaml").write_text(f"extends: {name}\n")
+        assert f"extends: {name} extends {name}" in refusal(conf, name)

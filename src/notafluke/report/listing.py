@@ -11,10 +11,11 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from notafluke.configuration import conf_folder, groups, options, read_yaml
+from notafluke.configuration import conf_folder, groups, options
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.options import described_option
 from notafluke.plan import Plan
+from notafluke.study import study_content
 
 
 def show(*parts: RenderableType) -> None:
@@ -97,7 +98,7 @@ def study_table() -> RenderableType:
     conf = conf_folder()
     table = simple_table("study", "title")
     for name in options(conf, "study"):
-        table.add_row(name, str(read_yaml(conf / "study" / f"{name}.yaml").get("title", "")))
+        table.add_row(name, str(study_content(conf, name).get("title", "")))
     return table
 
 
