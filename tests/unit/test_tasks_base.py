@@ -22,7 +22,7 @@ OPTIONS = sorted((Path(__file__).parents[2] / "conf" / "task").glob("*.yaml"))
 
 def read(path: Path) -> dict[str, Any]:
     """Read an option file on top of the options of its group that it builds on."""
-    own = yaml.safe_load(path.read_text(encoding="utf-8"))
+    own: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     merged: dict[str, Any] = {}
     for base in builds_on(own):
         merged |= read(path.with_name(f"{base}.yaml"))

@@ -89,8 +89,8 @@ class StockTable(Dataset):
         if len(complete) < 2:
             why = "".join(f"; {name} lacks {cells}" for name, cells in list(left_out.items())[:3])
             raise UsageError(
-                f"{self.source}: {len(complete)} stocks without a missing price from {self.start or 'the first row'} "
-                f"to {self.end}, 2 or more are needed{why}"
+                f"{self.source}: stocks without a missing price from {self.start or 'the first row'} to {self.end}: "
+                f"{len(complete)}; 2 or more are needed{why}"
             )
         return Prepared(
             {"dates": days[period], "names": np.array(names)[complete], "close": close[period][:, complete]},
@@ -122,8 +122,8 @@ def csv_closes(source: str, content: bytes) -> tuple[list[str], list[str], Float
         if problem := not_a_date(date):
             raise table.error(row, "Date", problem)
     names = [name for name in table.columns if name != "Date"]
-    # NaN only where a price is missing; without any stock still [days, 0].
-    close = np.array([_closes(table, name) for name in names], dtype=np.float64).reshape(len(names), -1).T
+    # NaN only where a price is missing; without any stock still of two axes.
+    close = np.array([_closes(table, name) for name in names], dtype=np.float64).reshape(len(names), len(dates)).T
 
     def same(first: int, second: int) -> bool:
         differs = ~((close[first] == close[second]) | (np.isnan(close[first]) & np.isnan(close[second])))
