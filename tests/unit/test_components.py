@@ -57,8 +57,9 @@ def fitting(group: str, option: str) -> dict[str, str]:
             refusals.append(str(error))
         else:
             return overrides
-    if (group, option) == ("task", "stock"):
-        return {"task": "stock", "task.window": "3", "task.start": "2017-06-01", **STOCK_SPLIT}
+    if group == "task" and option.startswith("stock"):
+        overrides = {"task": option, "task.window": "3", "task.start": "2017-06-01", **STOCK_SPLIT}
+        return overrides | ({"task.hold": "5"} if option == "stock_pick" else {})
     pytest.fail(f"{group}={option} fits no task: {refusals}")
 
 
@@ -80,9 +81,14 @@ def parts_of(run: RunConfig) -> tuple[Recipe, Task]:
 
 
 def section(group: str, option: str) -> dict[str, Any]:
+    """An option file, on top of the options of its group that it builds on."""
     content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text(encoding="utf-8"))
     assert isinstance(content, dict)
-    return content
+    merged: dict[str, Any] = {}
+    for entry in content.get("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            merged |= section(group, entry)
+    return merged | content
 
 
 def recipe_with(group: str, option: str) -> Recipe:

@@ -20,9 +20,23 @@ from notafluke.tasks.base import Split, Task, mean_squared_error, require_whole
 OPTIONS = sorted((Path(__file__).parents[2] / "conf" / "task").glob("*.yaml"))
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read an option file on top of the options of its group that it builds on."""
+    own: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    merged: dict[str, Any] = {}
+    for base in builds_on(own):
+        merged |= read(path.with_name(f"{base}.yaml"))
+    return merged | own
+
+
+def builds_on(options: dict[str, Any]) -> list[str]:
+    """Return the options of the same group in a defaults list."""
+    return [entry for entry in options.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+
+
 def instantiate(path: Path, **changes: Any) -> Task:
     """Make the task of an option file as Hydra does, without what its class does not take."""
-    options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    options = read(path)
     module, name = options.pop("_target_").rsplit(".", 1)
     task = getattr(importlib.import_module(module), name)
     given = {key: value for key, value in options.items() if key not in ("description", "reference", "defaults")}
@@ -50,16 +64,17 @@ class TestEveryOption:
     """One contract for every option in conf/task."""
 
     def test_says_what_it_is(self, path: Path) -> None:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = read(path)
         assert all(isinstance(options[key], str) and options[key] for key in ("_target_", "description", "reference"))
 
     def test_options_are_those_of_the_class(self, path: Path) -> None:
-        """Every option of the class stands in the file, with the class's default."""
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        """Every option of the class stands in the file, with its default unless the file builds on another one."""
+        options = read(path)
+        changed = yaml.safe_load(path.read_text(encoding="utf-8")) if builds_on(options) else {}
         module, name = options["_target_"].rsplit(".", 1)
         for key, parameter in inspect.signature(getattr(importlib.import_module(module), name)).parameters.items():
             assert key in options
-            assert parameter.default in (inspect.Parameter.empty, options[key])
+            assert key in changed or parameter.default in (inspect.Parameter.empty, options[key])
 
     def test_forms_and_sizes(self, path: Path) -> None:
         task = instantiate(path)

@@ -17,7 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notafluke.tasks.base import Float32, Float64
-from notafluke.tasks.stock import Prices, Stock, StockData, annual_yield, count_trades, prepare
+from notafluke.tasks.dataset import Prepared, prepare, read_prepared
+from notafluke.tasks.stock import Stock, StockData, cut_prices
+from notafluke.tasks.stock_prices import StockPrices
+from notafluke.tasks.stock_rule import annual_yield, count_trades, long_short_yield, sharpe
 
 DATES = tuple(pd.bdate_range("2000-01-03", periods=60).strftime("%Y-%m-%d"))
 CUTS = (30, 40, 55)
@@ -33,7 +36,9 @@ def task() -> Stock:
 @pytest.fixture(scope="module")
 def data(task: Stock) -> StockData:
     """The shipped data."""
-    return task.load(0, 0)
+    loaded = task.load(0, 0)
+    assert isinstance(loaded, StockData)
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def walk(seed: int, days: int = 60) -> Float64:
 
 def toy(close: Float64, window: int = 3) -> StockData:
     """Prepare 60 days of prices: targets of rows up to 29 are for training, to 39 validation, to 54 test."""
-    return prepare(Prices(DATES, close), "toy", window, None, ENDS)
+    return cut_prices(np.array(DATES), close, "toy", window, None, ENDS)
 
 
 def column(values: list[float] | Float64) -> Float32:
@@ -94,7 +99,7 @@ def test_training_targets_are_standardised(data: StockData) -> None:
 
 
 def test_baselines_from_the_raw_prices(task: Stock, data: StockData, frame: pd.DataFrame) -> None:
-    mean, hold = task.baselines(data)
+    mean, hold, hold_sharpe = task.baselines(data)
     close = frame["Close"]
     assert (hold.name, hold.metric, hold.trivial) == ("buy_and_hold", "annual_yield", False)
     growth = close.loc["2018-12-31"] / close.loc["2013-12-31"] * (1 - 0.0005)
@@ -102,6 +107,10 @@ def test_baselines_from_the_raw_prices(task: Stock, data: StockData, frame: pd.D
     assert hold.value == pytest.approx(6.2838, abs=1e-4)
     returns = (100 * np.log(close).diff()).loc["2014-01-01":]
     train = (100 * np.log(close).diff()).loc["1999-02-03":"2010-12-31"]
+    simple = close.pct_change().loc["2014-01-01":]
+    simple.iloc[0] = (1 + simple.iloc[0]) * (1 - 0.0005) - 1
+    assert (hold_sharpe.name, hold_sharpe.metric, hold_sharpe.trivial) == ("buy_and_hold", "sharpe", False)
+    assert hold_sharpe.value == pytest.approx(simple.mean() / simple.std() * math.sqrt(252), rel=1e-9)
     assert (mean.name, mean.metric, mean.trivial) == ("train_mean", "mse", True)
     assert mean.value == pytest.approx(((returns - train.mean()) ** 2).mean(), rel=1e-9)
     assert mean.value == pytest.approx(0.69674, abs=1e-5)
@@ -113,12 +122,15 @@ def test_predicting_zero_is_the_training_mean(task: Stock, data: StockData) -> N
     assert scores["mse"] == task.baselines(data)[0].value
     # The median of equal predictions is not exceeded.
     assert (scores["invested_share"], scores["trades"], scores["annual_yield"]) == (0.0, 0.0, 0.0)
+    assert scores["sharpe"] == 0.0
 
 
 def test_always_long_is_buy_and_hold(task: Stock, data: StockData) -> None:
     scores = task.test_metrics(data, np.ones((1258, 1), np.float32), np.zeros((754, 1), np.float32))
-    assert scores["annual_yield"] == task.baselines(data)[1].value
-    assert (scores["invested_share"], scores["trades"]) == (1.0, 1.0)
+    _, hold, hold_sharpe = task.baselines(data)
+    assert (scores["annual_yield"], scores["sharpe"]) == (hold.value, hold_sharpe.value)
+    assert (scores["invested_share"], scores["trades"], scores["break_even_cost"]) == (1.0, 1.0, 0.0)
+    assert scores["long_short_yield"] == hold.value
 
 
 def six_days(held: list[bool], cost: float) -> tuple[float, float]:
@@ -255,7 +267,7 @@ def rule_limit(data: StockData, validation: Float32, threshold: str) -> float:
 
 
 def test_a_shorter_test_period_is_a_beginning_of_the_longer(data: StockData) -> None:
-    short = Stock(source="arch", test_end="2014-06-30").load(0, 0)
+    short: Any = Stock(source="arch", test_end="2014-06-30").load(0, 0)
     days = len(short.test.targets)
     assert (short.mean, short.sd) == (data.mean, data.sd)
     assert np.array_equal(short.test.inputs, data.test.inputs[:days])
@@ -263,7 +275,7 @@ def test_a_shorter_test_period_is_a_beginning_of_the_longer(data: StockData) -> 
 
 
 def test_start_drops_earlier_prices(data: StockData) -> None:
-    late = Stock(source="arch", start="2005-01-01").load(0, 0)
+    late: Any = Stock(source="arch", start="2005-01-01").load(0, 0)
     assert late.train.index is not None and data.train.index is not None
     # The first price is of 2005-01-03; a return and 20 returns before the first target are 21 trading days.
     assert late.train.index[0] == "2005-02-02"
@@ -276,7 +288,7 @@ def test_csv_export_gives_exactly_the_embedded_data(data: StockData, frame: pd.D
     frame.to_csv(path)
     task = Stock(source=str(path))
     task.check()
-    copy = task.load(0, 0)
+    copy: Any = task.load(0, 0)
     assert (copy.mean, copy.sd) == (data.mean, data.sd)
     for name in ("train", "validation", "test"):
         one, two = getattr(data, name), getattr(copy, name)
@@ -289,3 +301,61 @@ def test_plain_data_are_refused(task: Stock, data: StockData) -> None:
     plain: Any = type(data).__mro__[1](data.train, data.validation, data.test)
     with pytest.raises(TypeError, match="load"):
         task.baselines(plain)
+
+
+def test_series_by_sample_sum_to_the_yields(task: Stock, data: StockData) -> None:
+    rng = np.random.default_rng(0)
+    validation, test = column(rng.normal(0, 1, 754)), column(rng.normal(0, 1, 1258))
+    series = task.by_sample(data, test, validation)
+    assert sorted(series) == ["market_return", "position", "strategy_return"]
+    assert {(own.dtype, own.shape) for own in series.values()} == {(np.dtype(np.float64), (1258,))}
+    held = test[:, 0] > np.median(validation)
+    assert np.array_equal(series["position"], held)
+    scores = task.test_metrics(data, test, validation)
+
+    def yearly(returns: Float64) -> float:
+        return float(100 * (np.exp(returns.sum() / 100) ** (252 / 1258) - 1))
+
+    assert yearly(series["strategy_return"]) == pytest.approx(scores["annual_yield"], rel=1e-9)
+    assert yearly(series["market_return"]) == pytest.approx(task.baselines(data)[1].value, rel=1e-9)
+    assert scores["sharpe"] == sharpe(series["strategy_return"])
+    assert scores["long_short_yield"] == long_short_yield(held, data.test_returns[:, 0], 0.0005)
+    # Days without a trade are the index's own return, or nothing.
+    still = np.flatnonzero(held[1:] == held[:-1]) + 1
+    assert np.array_equal(series["strategy_return"][still], np.where(held, data.test_returns[:, 0], 0)[still])
+
+
+def test_break_even_cost_makes_the_rule_equal_to_buy_and_hold(data: StockData) -> None:
+    rng = np.random.default_rng(1)
+    validation, test = column(rng.normal(0, 1, 754)), column(rng.normal(0, 1, 1258))
+    cost = Stock(source="arch").test_metrics(data, test, validation)["break_even_cost"] / 100
+    held, returns = test[:, 0] > np.median(validation), data.test_returns[:, 0]
+    assert cost != 0
+    assert annual_yield(held, returns, cost) == pytest.approx(annual_yield(np.ones_like(held), returns, cost))
+
+
+def test_the_dataset_has_a_licence_and_facts() -> None:
+    dataset = StockPrices("arch")
+    assert dataset.licence.startswith("NCSA") and "Yahoo" in dataset.licence
+    facts = dataset.prepare(Path("unused")).facts
+    assert (facts["rows"], facts["first_date"], facts["last_date"]) == (5031, "1999-01-04", "2018-12-31")
+    # The exchange was closed from 2001-09-11 to 2001-09-16: not more than 7 days.
+    assert (facts["gaps_over_7_days"], facts["longest_gap"]) == (0, "7 days, 2001-09-10 to 2001-09-17")
+    assert facts["rows_with_high_low_close_equal"] == 0
+
+
+def test_prepared_data_are_those_that_were_read(tmp_path: Path, data: StockData) -> None:
+    dataset = StockPrices("arch")
+    folder = prepare(dataset, tmp_path)
+    assert folder.name.startswith("stock-")
+    stored = read_prepared(dataset, tmp_path)
+    assert stored is not None
+    again = Stock(source="arch").cut(stored)
+    assert np.array_equal(again.test.inputs, data.test.inputs) and again.test.index == data.test.index
+
+
+def test_the_example_suffices_for_the_default_options() -> None:
+    example: Prepared = StockPrices("arch").example()
+    data = Stock(source="arch").cut(example)
+    for split in (data.train, data.validation, data.test):
+        assert len(split.targets) > 50 and len(np.unique(split.targets)) > 50

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,13 @@ import arch
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from notafluke.errors import UsageError
-from notafluke.tasks.stock import Stock, csv_prices
+from notafluke.tasks.dataset import Prepared
+from notafluke.tasks.stock import Stock
+from notafluke.tasks.stock_prices import StockPrices
 
 OPTIONS: dict[str, Any] = {
     "window": 3,
@@ -54,6 +60,13 @@ def changed(row: int, column: int, value: str) -> str:
     return text(cells)
 
 
+def prepared(content: str | bytes, folder: Path) -> Prepared:
+    """Prepare a file."""
+    path = folder / "prices.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return StockPrices(str(path)).prepare(folder)
+
+
 def test_the_good_file_is_good(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_text(text(rows()))
@@ -78,11 +91,23 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
         (changed(3, 0, "2000-02-30"), "prices.csv: row 3, column Date: '2000-02-30' is not a date, YYYY-MM-DD"),
         (changed(3, 0, "2000-1-4"), "prices.csv: row 3, column Date: '2000-1-4' is not a date, YYYY-MM-DD"),
         (changed(3, 0, ""), "prices.csv: row 3, column Date: '' is not a date, YYYY-MM-DD"),
-        (changed(4, 0, "2000-01-04"), "prices.csv: row 4, column Date: '2000-01-04' stands there twice"),
         (
-            changed(4, 0, "1999-01-04"),
-            "prices.csv: row 4, column Date: '1999-01-04' comes after '2000-01-04'; "
-            "sort the rows by date, the oldest first",
+            changed(4, 0, "2000-01-04"),
+            "prices.csv: rows 3 and 4: 2000-01-04 has two prices, '107.5' and '103.5'",
+        ),
+        (
+            text([*rows(), ["2000-01-03", "1", "7"]]),
+            "prices.csv: rows 2 and 22: 2000-01-03 has two prices, '100.5' and '7'",
+        ),
+        ("2000-01-03\n", "prices.csv: row 1: no column 'Date'; valid: 2000-01-03"),
+        ("Date,Close\n2000-01-03\n", "prices.csv: row 2, column Close: '' is not a number"),
+        ("<!DOCTYPE html><p>no</p>", "prices.csv: this is a web page, not a CSV file"),
+        ("\ufeff \n<HTML>\n", "prices.csv: this is a web page, not a CSV file"),
+        ("<!doctype html>\né".encode("latin-1"), "prices.csv: this is a web page, not a CSV file"),
+        (
+            gzip.compress(text(rows()).encode())[:-12],
+            "prices.csv: it is packed with gzip, but cannot be unpacked: "
+            "Compressed file ended before the end-of-stream marker was reached",
         ),
         (
             changed(1, 2, "close"),
@@ -142,9 +167,9 @@ def test_line_ends_mark_and_blanks(end: str, tmp_path: Path) -> None:
         .replace(" Close", "Close")
     )
     path.write_bytes(("\ufeff" + good + "\n  \n,,\n").replace("\n", end).encode())
-    prices = csv_prices(str(path))
-    assert prices.dates == tuple(row[0] for row in rows()[1:])
-    assert prices.close.tolist() == [float(row[2]) for row in rows()[1:]]
+    arrays = StockPrices(str(path)).prepare(tmp_path).arrays
+    assert arrays["dates"].tolist() == [row[0] for row in rows()[1:]]
+    assert arrays["close"].tolist() == [float(row[2]) for row in rows()[1:]]
     bad = changed(5, 2, "bad").replace("\n", end)
     assert refusal(bad.encode(), tmp_path) == "prices.csv: row 5, column Close: 'bad' is not a number"
 
@@ -264,4 +289,60 @@ def test_prices_are_read_to_the_last_bit(tmp_path: Path) -> None:
     dates = pd.bdate_range("1990-01-01", periods=500).strftime("%Y-%m-%d")
     path = tmp_path / "prices.csv"
     path.write_text("Date,Close\n" + "".join(f"{d},{c!r}\n" for d, c in zip(dates, close.tolist(), strict=True)))
-    assert csv_prices(str(path)).close.tolist() == close.tolist()
+    assert StockPrices(str(path)).prepare(tmp_path).arrays["close"].tolist() == close.tolist()
+
+
+def same_prices(one: Prepared, two: Prepared) -> bool:
+    """Return whether dates and closes are equal to the last bit."""
+    return all(np.array_equal(one.arrays[name], two.arrays[name]) for name in ("dates", "close"))
+
+
+def test_a_good_file_needs_no_repair(tmp_path: Path) -> None:
+    assert prepared(text(rows()), tmp_path).facts == {
+        "rows": 20,
+        "first_date": "2000-01-03",
+        "last_date": "2000-01-28",
+        "gaps_over_7_days": 0,
+        "longest_gap": "3 days, 2000-01-07 to 2000-01-10",
+        "duplicate_rows_dropped": 0,
+        "rows_out_of_order": 0,
+    }
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(1, 21)), twice=st.lists(st.integers(1, 20), max_size=5))
+def test_order_and_equal_rows_are_repaired_and_counted(order: list[int], twice: list[int], tmp_path: Path) -> None:
+    cells = rows()
+    # The same price may be written in another way.
+    again = [[cells[row][0], "", cells[row][2] + "00"] for row in twice]
+    shuffled = [cells[row] for row in order] + again
+    found = prepared(text([cells[0], *shuffled]), tmp_path)
+    assert same_prices(found, prepared(text(cells), tmp_path))
+    dates = [row[0] for row in shuffled]
+    assert found.facts["duplicate_rows_dropped"] == len(twice)
+    assert found.facts["rows_out_of_order"] == sum(b < a for a, b in pairwise(dates))
+
+
+def test_a_file_packed_with_gzip_is_read_and_its_rows_are_named(tmp_path: Path) -> None:
+    packed = gzip.compress(text(rows()).encode())
+    assert same_prices(prepared(packed, tmp_path), prepared(text(rows()), tmp_path))
+    message = refusal(gzip.compress(changed(5, 2, "n/a").encode()), tmp_path)
+    assert message == "prices.csv: row 5, column Close: 'n/a' is not a number"
+
+
+def test_gaps_are_counted_and_the_longest_named(tmp_path: Path) -> None:
+    dates = ["2000-01-03", "2000-01-10", "2000-01-18", "2000-01-19", "2000-02-01", "2000-02-02"]
+    facts = prepared("Date,Close\n" + "".join(f"{date},{row + 1}\n" for row, date in enumerate(dates)), tmp_path).facts
+    # 7, 8, 1, 13 and 1 days.
+    assert (facts["gaps_over_7_days"], facts["longest_gap"]) == (2, "13 days, 2000-01-19 to 2000-02-01")
+
+
+def test_days_with_a_single_price_are_counted(tmp_path: Path) -> None:
+    """As in files of the S&P 500 before 1962; a cell that is no number is not equal."""
+    content = (
+        "Date,High,Low,Close\n2000-01-03,5,5,5.0\n2000-01-04,6,5,5\n2000-01-05,,,5\n2000-01-06,6,6,6\n"
+        "2000-01-06,9,6,6\n"
+    )
+    facts = prepared(content, tmp_path).facts
+    assert (facts["rows"], facts["rows_with_high_low_close_equal"]) == (4, 2)
+    assert "rows_with_high_low_close_equal" not in prepared(content.replace("Low", "low"), tmp_path).facts
