@@ -28,11 +28,17 @@ def prepare_study(plan: Plan, folders: Sequence[str] = ()) -> Iterator[str]:
         yield folder
 
 
-def prepare_data(run: RunConfig) -> None:
-    """Prepare the data of a run's task where that is not done yet, and say so. Raises UsageError for unusable data."""
+def prepare_data(run: RunConfig) -> bool:
+    """Prepare the data of a run's task where that is not done yet, and say so; whether it was needed.
+
+    Raises UsageError for data that cannot be used.
+    """
     task = components.build_task(run.config)
     folder = task.prepared_folder()
-    if folder is not None:
-        if not folder.is_dir():
-            log.info("preparing the data of task=%s in %s", run.choices["task"], folder)
-        task.prepare()
+    if folder is None:
+        return False
+    needed = not folder.is_dir()
+    if needed:
+        log.info("preparing the data of task=%s in %s", run.choices["task"], folder)
+    task.prepare()
+    return needed

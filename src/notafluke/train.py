@@ -63,9 +63,11 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
-    prepare_data(run)
     for caution in components.check(run):
         log.warning("warning: %s", caution)
+    if prepare_data(run):
+        # The first time it may have been an example that was tried.
+        components.check(run)
     cell = make_cell(run)
     execution = run.config["execution"]
     missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
