@@ -135,7 +135,7 @@ def shared_out(source: str, images: Images, validation_share: float, test_share:
             left = start
         if left < 1:
             raise UsageError(
-                f"{source}: the class {name!r} has {len(blocks)} images for train and {' and '.join(wanted)}: "
+                f"{source}: the class {name!r} has {len(blocks)} images or forms for train, {' and '.join(wanted)}: "
                 "too few, or too large a share"
             )
     return splits
