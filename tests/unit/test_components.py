@@ -21,6 +21,7 @@ from notafluke.configuration import RunConfig, compose_run, groups, options
 from notafluke.errors import UsageError
 from notafluke.plan import make_plan
 from notafluke.tasks.base import Task
+from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.batching import call_seeds, initial_parameters, seed_losses
 from notafluke.training.engine import SeedBlock, SeedResult, train_block
 from notafluke.training.recipe import Recipe
@@ -34,6 +35,8 @@ SMALL_TASKS = {
     "copy_memory": {"wait": 2, "recalled": 2, "train_size": 40, "validation_size": 21, "test_size": 23},
     "reversal": {"length": 3, "symbols": 5, "train_size": 40, "validation_size": 21, "test_size": 23},
 }
+# Tasks whose options make no small form of their data: they are tried on the example of their dataset.
+ON_THEIR_EXAMPLE = ("digits", "digits_pixels", "images")
 SMALL = {
     "task": "adding",
     **{f"task.{key}": str(value) for key, value in SMALL_TASKS["adding"].items()},
@@ -60,6 +63,8 @@ def fitting(group: str, option: str) -> dict[str, str]:
     if group == "task" and option.startswith("stock"):
         overrides = {"task": option, "task.window": "3", "task.start": "2017-06-01", **STOCK_SPLIT}
         return overrides | ({"task.hold": "5"} if option == "stock_pick" else {})
+    if group == "task" and option in ON_THEIR_EXAMPLE:
+        return {group: option}
     pytest.fail(f"{group}={option} fits no task: {refusals}")
 
 
@@ -77,7 +82,10 @@ def run_of(group: str, option: str, **changes: str) -> RunConfig:
 
 
 def parts_of(run: RunConfig) -> tuple[Recipe, Task]:
-    return components.build_recipe(run.config), components.build_task(run.config)
+    task = components.build_task(run.config)
+    if isinstance(task, DatasetTask) and run.choices["task"] in ON_THEIR_EXAMPLE:
+        vars(task)["prepared"] = task.dataset.example()
+    return components.build_recipe(run.config), task
 
 
 def section(group: str, option: str) -> dict[str, Any]:
