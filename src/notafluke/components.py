@@ -48,6 +48,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
         pretraining_epochs=config["trainer"]["pretraining_epochs"],
         max_epochs=config["trainer"]["max_epochs"],
         batch_size=config["trainer"]["batch_size"],
+        takes_steps=_asks(model, "steps"),
     )
 
 
@@ -125,6 +126,11 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     except ValueError:
         return False
     return name in parameters
+
+
+def _asks(function: Callable[..., Any], name: str) -> bool:
+    """Whether it takes a parameter for which its option file has no value."""
+    return _takes(function, name) and inspect.signature(function).parameters[name].default is inspect.Parameter.empty
 
 
 def _import(group: str, target: str) -> Callable[..., Any]:

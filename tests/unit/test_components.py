@@ -21,6 +21,7 @@ from notafluke.configuration import RunConfig, compose_run, groups, options
 from notafluke.errors import UsageError
 from notafluke.plan import make_plan
 from notafluke.tasks.base import Task
+from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.batching import call_seeds, initial_parameters, seed_losses
 from notafluke.training.engine import SeedBlock, SeedResult, train_block
 from notafluke.training.recipe import Recipe
@@ -34,6 +35,8 @@ SMALL_TASKS = {
     "copy_memory": {"wait": 2, "recalled": 2, "train_size": 40, "validation_size": 21, "test_size": 23},
     "reversal": {"length": 3, "symbols": 5, "train_size": 40, "validation_size": 21, "test_size": 23},
 }
+# Tasks whose options make no small form of their data: they are tried on the example of their dataset.
+ON_THEIR_EXAMPLE = ("digits", "digits_pixels", "images")
 SMALL = {
     "task": "adding",
     **{f"task.{key}": str(value) for key, value in SMALL_TASKS["adding"].items()},
@@ -60,6 +63,8 @@ def fitting(group: str, option: str) -> dict[str, str]:
     if group == "task" and option.startswith("stock"):
         overrides = {"task": option, "task.window": "3", "task.start": "2017-06-01", **STOCK_SPLIT}
         return overrides | ({"task.hold": "5"} if option == "stock_pick" else {})
+    if group == "task" and option in ON_THEIR_EXAMPLE:
+        return {group: option}
     pytest.fail(f"{group}={option} fits no task: {refusals}")
 
 
@@ -77,7 +82,10 @@ def run_of(group: str, option: str, **changes: str) -> RunConfig:
 
 
 def parts_of(run: RunConfig) -> tuple[Recipe, Task]:
-    return components.build_recipe(run.config), components.build_task(run.config)
+    task = components.build_task(run.config)
+    if isinstance(task, DatasetTask) and run.choices["task"] in ON_THEIR_EXAMPLE:
+        vars(task)["prepared"] = task.dataset.example()
+    return components.build_recipe(run.config), task
 
 
 def section(group: str, option: str) -> dict[str, Any]:
@@ -115,7 +123,7 @@ def test_everything_that_the_notebook_names_is_there() -> None:
         "mulgr_or_divgr golden silver sqrt5 twoxp_or_logtwo tenxp_or_logten exporlogtwo twoxporlog avg2e smooth_l1_log "
         "smooth_l1_or_l2 straight_l2_l1 linex logex abex mse mae huber smooth_l1",
         "gradient": "none clip_norm clip_value scale_norm scale_norm_golden scale_norm_golden_conjugate",
-        "model": "rnn gru lstm lstm_lite lstm_lite_wide tcn lstm_dense_residual seq2seq",
+        "model": "rnn gru lstm lstm_lite lstm_lite_wide tcn lstm_dense_residual seq2seq mlp",
         "attention": "none additive temporal temporal_faulty",
         "state": "carried reset",
     }
@@ -167,7 +175,7 @@ class TestEveryOption:
         own = {key for key in content if not key.startswith("_")} - {"description", "reference", "defaults"}
         own -= {"source"} if group != "task" else set()
         parameters = set(inspect.signature(get_object(content["_target_"])).parameters)
-        assert own == parameters - given_later - ({"attention"} if group == "model" else set())
+        assert own == parameters - given_later - ({"attention", "steps"} if group == "model" else set())
         assert given_later <= parameters
 
     def test_its_code_is_in_the_key(self, group: str, option: str) -> None:
@@ -246,7 +254,7 @@ class TestWhatIsDifferentiated:
     def test_it_runs_on_any_device(self, group: str, option: str) -> None:
         """The meta device refuses to mix with tensors of another: what is made on the way must go along."""
         recipe, task = parts_of(run_of(group, option, model__hidden_size="5"))
-        model = recipe.build_model(task.input_size, task.output_size).to("meta")
+        model = recipe.new_model(task, task.load(0, 0)).to("meta")
         data = task.load(0, 0).train
         inputs = torch.empty(4, *data.inputs.shape[1:], device="meta")
         steps = data.targets.shape[1:2] if task.targets_at != "last" else ()
@@ -258,7 +266,7 @@ class TestWhatIsDifferentiated:
             outputs = model(inputs, model.initial_state(inputs))[0]  # type: ignore[operator]
         else:
             outputs = model(inputs)
-        outputs = outputs[:, -1] if task.targets_at == "last" else outputs
+        outputs = outputs[:, -1] if task.targets_at == "last" and outputs.dim() == 3 else outputs
         found = recipe.objective(outputs, targets)
         found.sum().backward()
         assert {found.device.type, recipe.output.predictions(outputs).device.type} == {"meta"}
@@ -321,6 +329,11 @@ class TestLoss:
         assert prediction.grad is not None and found.isfinite().all() and prediction.grad.isfinite().all()
 
 
+def model_of(option: str, inputs: int, outputs: int, steps: int) -> nn.Module:
+    recipe = recipe_with("model", option)
+    return recipe.build_model(inputs, outputs, **({"steps": steps} if recipe.takes_steps else {}))
+
+
 @cases("model")
 class TestModel:
     def call(self, model: nn.Module, inputs: Tensor, outputs: int) -> Tensor:
@@ -331,17 +344,16 @@ class TestModel:
         found = model(inputs)
         return found
 
-    def build(self, group: str, option: str, inputs: int, outputs: int) -> nn.Module:
-        return recipe_with(group, option).build_model(inputs, outputs)
-
     def test_one_output_a_step(self, group: str, option: str) -> None:
+        """Or one for all steps, where it reads them at once."""
         for inputs, outputs, steps in ((1, 1, 1), (3, 2, 5)):
-            model = self.build(group, option, inputs, outputs)
-            assert self.call(model, torch.randn(4, steps, inputs), outputs).shape == (4, steps, outputs)
+            model = model_of(option, inputs, outputs, steps)
+            wanted = (4, outputs) if option == "mlp" else (4, steps, outputs)
+            assert self.call(model, torch.randn(4, steps, inputs), outputs).shape == wanted
 
     def test_samples_do_not_see_one_another(self, group: str, option: str) -> None:
         """Else padding rows would count."""
-        model = self.build(group, option, 2, 1)
+        model = model_of(option, 2, 1, 5)
         model.load_state_dict(initial_parameters(lambda: model, 0, 0))
         inputs = torch.randn(4, 5, 2)
         other = inputs.clone()
@@ -349,8 +361,8 @@ class TestModel:
         assert torch.allclose(self.call(model, inputs, 1)[0], self.call(model, other, 1)[0])
 
     def test_every_parameter_is_drawn_and_learns(self, group: str, option: str) -> None:
-        model = self.build(group, option, 2, 1)
-        starts = [initial_parameters(lambda: self.build(group, option, 2, 1), seed, 0) for seed in (0, 1)]
+        model = model_of(option, 2, 1, 5)
+        starts = [initial_parameters(lambda: model_of(option, 2, 1, 5), seed, 0) for seed in (0, 1)]
         model.load_state_dict(starts[0])
         self.call(model, torch.randn(6, 5, 2), 1).square().sum().backward()
         for name, parameter in model.named_parameters():
@@ -360,6 +372,8 @@ class TestModel:
 
     @pytest.mark.parametrize("change", ["model.hidden_size=0", "model.hidden_size=-3", "model.depth=0"])
     def test_sizes_below_one_are_refused(self, group: str, option: str, change: str) -> None:
+        """A perceptron may have no hidden layer."""
+        change = change.replace("depth=0", "depth=-1") if option == "mlp" else change
         key, _, value = change.partition("=")
         with pytest.raises(UsageError, match=change.partition(".")[2]):
             components.check(run_of(group, option, **{key: value}))
@@ -370,9 +384,9 @@ class TestModel:
                 components.check(run_of(group, option, **{"model.dropout": value}))
 
 
-@cases("model", without=("seq2seq",))
+@cases("model", without=("seq2seq", "mlp"))
 class TestModelInTime:
-    """All but the one that reads a whole source before it writes."""
+    """All but those that read a whole sample before they write."""
 
     def test_a_state_that_is_carried_is_exact(self, group: str, option: str) -> None:
         """Cut anywhere, in float64, the outputs are those of the uncut sequence; within a block of seeds too."""

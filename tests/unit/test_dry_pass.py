@@ -402,6 +402,8 @@ class TestFitting:
             ({"task": "adding", "model": "seq2seq"}, ["model=seq2seq", "choose model=lstm"]),
             ({"task": "reversal", "model": "lstm"}, ["model=lstm", "choose model=seq2seq"]),
             ({"task": "adding", "attention": "additive"}, ["attention=additive", "choose model=seq2seq"]),
+            ({"task": "copy_memory", "model": "mlp"}, ["model=mlp", "one output for all 40 time steps", "model=lstm"]),
+            ({"task": "lotto", "model": "mlp", "state": "carried"}, ["model=mlp", "cannot carry its state"]),
             ({"task": "copy_memory", "output.loss": "cross_entropy"}, ["loss=cross_entropy", "did you mean"]),
             ({"task": "copy_memory", "task.symbols": "1"}, ["task.symbols=1"]),
             (

@@ -81,9 +81,10 @@ COMBINATIONS = [
     *({"model": model, "optimizer": name} for model in ("rnn", "lstm") for name in ("rmsprop", "sgd")),
     *(
         {"model": model, "model__layer_norm": "true", "model__dropout": "0.3", "model__depth": "2"}
-        for model in ("rnn", "gru", "lstm", "lstm_lite", "lstm_dense_residual")
+        for model in ("rnn", "gru", "lstm", "lstm_lite", "lstm_dense_residual", "mlp")
     ),
     {"model": "tcn", "model__dropout": "0.3", "model__depth": "2", "activation": "relu"},
+    {"model": "mlp", "model__depth": "0"},
     {"optimizer": "sgd", "optimizer__momentum": "0.9", "optimizer__schedule": "cosine", "gradient": "scale_norm"},
     {"model__depth": "2", "activation": "iris", "optimizer__schedule": "linear"},
     {"trainer__batch_size": "64"},

@@ -49,7 +49,7 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
     _try_activation(activation)
 
     def build() -> nn.Module:
-        return recipe.build_model(task.input_size, task.output_size)
+        return recipe.new_model(task, loaded)
 
     with blamed("model"):
         model = build_seeded(build, SEED)
@@ -162,6 +162,7 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
     more = (previous(targets),) if task.targets_at == "sequence" else ()
     with blamed("model"), torch.no_grad():
         outputs = model.eval()(inputs, *more)
+        _require_every_step(outputs, task, inputs.shape[1])
         _require_shape("model", outputs, targets.shape, every_step=task.targets_at == "last")
         _require_finite("model", "output", outputs)
         if not torch.equal(outputs, model(inputs, *more)):
@@ -187,6 +188,14 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
         _require_finite(group, "loss", losses)
         longer = recipe.objective(*(torch.cat([own, own[:1]]) for own in (outputs, targets)))
         _require_samples_apart(group, losses, longer)
+
+
+def _require_every_step(outputs: object, task: Task, steps: int) -> None:
+    if task.targets_at == "every" and isinstance(outputs, Tensor) and outputs.dim() == 2:
+        raise ComponentError(
+            "model",
+            f"gives one output for all {steps} time steps, but the task asks for one at each: choose model=lstm",
+        )
 
 
 def _require_log_probabilities(output: ClassOutput, logits: Tensor) -> None:

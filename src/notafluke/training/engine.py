@@ -91,9 +91,10 @@ class SeedBlock(pl.LightningModule):
         # An odd block is padded with a copy: one seed alone would use another matrix product than a block does, and an
         # odd number of 16 rows is no multiple of what AVX-512 kernels take in one step.
         self.streams = [*seeds, *seeds[: len(seeds) % 2]]
+        loaded = load_seeds(task, self.streams, replica)
 
         def build() -> nn.Module:
-            return recipe.build_model(task.input_size, task.output_size)
+            return recipe.new_model(task, loaded[0])
 
         template = build_seeded(build, 0)
         refuse_unbatchable(template)
@@ -106,7 +107,7 @@ class SeedBlock(pl.LightningModule):
         # Held in a list so that Lightning does not take the template's own parameters for trainable ones.
         self.template = [template.to(device)]
         self.key_names = key_names(template)
-        self.data = SeedData(task, load_seeds(task, self.streams, replica), device)
+        self.data = SeedData(task, loaded, device)
         self.alive = torch.ones(len(self.streams), dtype=torch.bool, device=device)
         self.pretraining_epoch: int | None = None
         self.steps_per_epoch = len(self.batches("train", shuffle=False))

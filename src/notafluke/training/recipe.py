@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from notafluke.tasks.base import Kind
+from notafluke.tasks.base import Kind, Task, TaskData
 from notafluke.training.gradients import Gradients
 from notafluke.training.samples import Batch
 
@@ -62,14 +62,15 @@ class Recipe:
     """Components with their options bound.
 
     ``build_model(input_size, output_size)`` gives an ordinary model of [B, T, F] to [B, T, O] or [B, O]; see
-    ``notafluke.training.forward`` for those that carry a state or give a sequence of their own;
+    ``notafluke.training.forward`` for those that carry a state or give a sequence of their own. With ``takes_steps`` it
+    is also told the time steps of a sample, as ``steps``.
     ``loss(prediction, target)`` one loss per element, None for the loss that belongs to the output; ``gradient_rule``
     maps the gradients of one model by name; ``optimizer(parameters, steps)`` gives the optimizer within its schedule.
     ``pretraining_epochs`` on the earlier data of a task come before the ``max_epochs`` on its training split.
     ``online``: predict a batch in the order of time, then learn from it, also in the validation and test split.
     """
 
-    build_model: Callable[[int, int], nn.Module]
+    build_model: Callable[..., nn.Module]
     output: Output
     loss: Loss | None
     gradient_rule: Callable[[Gradients], Gradients]
@@ -79,6 +80,12 @@ class Recipe:
     pretraining_epochs: int
     max_epochs: int
     batch_size: int
+    takes_steps: bool = False
+
+    def new_model(self, task: Task, data: TaskData) -> nn.Module:
+        """Build a model for the data of a task."""
+        steps = {"steps": data.train.inputs.shape[1]} if self.takes_steps else {}
+        return self.build_model(task.input_size, task.output_size, **steps)
 
     def objective(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each element [..., O], or of each sample [...], of one model's outputs [..., O]."""
