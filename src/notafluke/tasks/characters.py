@@ -184,8 +184,8 @@ class CharacterTask(DatasetTask):
         own = character_data(data)
         sources = {part: decode(texts["train"], own.alphabet) for part, texts in own.texts.items()}
         lines = [
-            f"Each prompt and the {prompts.steps} characters that the network drew after it, one at a time, from its",
-            "own probabilities. Below: the longest passage of these that stands, letter for letter, in a training text.",
+            f"Each prompt and the {prompts.steps} characters that the network drew after it, one at a time from its",
+            "own probabilities; below, the longest passage of these that stands, word for word, in a training text.",
             "For comparison, the same for as many characters from the middle of each test text, which nobody copied:",
         ]
         for texts in own.texts.values():

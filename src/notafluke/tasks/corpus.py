@@ -91,7 +91,7 @@ def declare(source: str) -> dict[str, str]:
         return {**package_declaration(PACKAGE, source), "part": source}
     if not Path(source).is_dir():
         return file_declaration(source, EMBEDDED)
-    listing = [f"{_name(source, file)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in _files(source)]
+    listing = [f"{_name(source, file)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in text_files(source)]
     return {"sha256": hashlib.sha256("\n".join(listing).encode()).hexdigest()}
 
 
@@ -104,6 +104,18 @@ def require_source(option: str, source: object) -> None:
         raise UsageError(f"task.{option}={source}: there is no such file or folder, nor plays of this name{near}")
 
 
+def text_files(source: str) -> tuple[Path, ...]:
+    """Return the user's file, or the text files of the folder in the order of their names within it; none of plays."""
+    place = Path(source)
+    if source in EMBEDDED or not place.exists():
+        return ()
+    if not place.is_dir():
+        return (place,)
+    found = [own for own in place.rglob("*") if own.suffix.lower() == ".txt" and own.is_file()]
+    seen = [own for own in found if not any(part.startswith(".") for part in own.relative_to(place).parts)]
+    return tuple(sorted(seen, key=lambda own: _name(source, own)))
+
+
 def read_documents(source: str, option: str = "source") -> tuple[list[Document], Repairs]:
     """Return the documents of a source in the order of their names, and what was repaired.
 
@@ -114,7 +126,7 @@ def read_documents(source: str, option: str = "source") -> tuple[list[Document],
     left.
     """
     repairs = Repairs()
-    raw = _plays(source) if source in EMBEDDED else [_read(source, file, repairs) for file in _files(source)]
+    raw = _plays(source) if source in EMBEDDED else [_read(source, file, repairs) for file in text_files(source)]
     documents: list[Document] = []
     seen = set()
     for own in raw:
@@ -126,7 +138,7 @@ def read_documents(source: str, option: str = "source") -> tuple[list[Document],
             seen.add(own.text)
             documents.append(own)
     if not documents:
-        raise UsageError(f"task.{option}={source}: there is no text in it")
+        raise UsageError(f"task.{option}={source}: there is no text in it (of a folder, files *.txt are read)")
     return documents, repairs
 
 
@@ -283,18 +295,6 @@ def _plays(source: str) -> list[Document]:
     if not plays:
         raise UsageError(f"{source}: the installed package {PACKAGE} has no such plays")
     return sorted(plays, key=lambda play: play.name)
-
-
-def _files(source: str) -> list[Path]:
-    """Return the user's file, or the text files of the folder in the order of their names within it."""
-    place = Path(source)
-    if not place.is_dir():
-        return [place]
-    found = [own for own in place.rglob("*") if own.suffix.lower() == ".txt" and own.is_file()]
-    seen = [own for own in found if not any(part.startswith(".") for part in own.relative_to(place).parts)]
-    if not seen:
-        raise UsageError(f"{source}: there is no file *.txt in this folder")
-    return sorted(seen, key=lambda own: _name(source, own))
 
 
 def _name(source: str, file: Path) -> str:

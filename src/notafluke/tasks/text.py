@@ -26,6 +26,7 @@ from notafluke.tasks.corpus import (
     prepare_parts,
     require_source,
     stored_alphabet,
+    text_files,
 )
 from notafluke.tasks.dataset import Dataset, Prepared
 
@@ -48,6 +49,10 @@ class TextDataset(Dataset):
     def declaration(self) -> dict[str, str]:
         """Say which plays of which version of the package, or the SHA-256 of the user's texts."""
         return declare(self.source)
+
+    def files(self) -> tuple[Path, ...]:
+        """The user's text files."""
+        return text_files(self.source)
 
     def prepare(self, raw: Path) -> Prepared:
         """Read, part and encode the texts."""

@@ -30,6 +30,7 @@ from notafluke.tasks.corpus import (
     prepare_parts,
     require_source,
     stored_alphabet,
+    text_files,
 )
 from notafluke.tasks.dataset import Dataset, Prepared
 
@@ -69,6 +70,10 @@ class TransferDataset(Dataset):
     def declaration(self) -> dict[str, str]:
         """Say which plays of which version of the package, or the SHA-256 of the user's texts, for each of the two."""
         return {f"{part}_{key}": text for part, own in self.sources.items() for key, text in declare(own).items()}
+
+    def files(self) -> tuple[Path, ...]:
+        """The user's text files of both."""
+        return tuple(file for own in self.sources.values() for file in text_files(own))
 
     def prepare(self, raw: Path) -> Prepared:
         """Read, part and encode both."""
