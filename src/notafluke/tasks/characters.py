@@ -126,7 +126,7 @@ class CharacterTask(DatasetTask):
         own = self.prompt_option
         if isinstance(own, str) or not isinstance(own, Sequence):
             require_whole("prompts", own, 0)
-        elif not all(isinstance(prompt, str) and prompt for prompt in own):
+        elif any(prompt == "" or type(prompt) is not str for prompt in own):
             raise UsageError(f"task.prompts={list(own)!r}: it must be a whole number, or a list of texts")
 
     def texts_of(self, prepared: Prepared) -> dict[str, dict[str, Int64]]:
@@ -185,7 +185,7 @@ class CharacterTask(DatasetTask):
         sources = {part: decode(texts["train"], own.alphabet) for part, texts in own.texts.items()}
         lines = [
             f"Each prompt and the {prompts.steps} characters that the network drew after it, one at a time from its",
-            "own probabilities; below, the longest passage of these that stands, word for word, in a training text.",
+            "own probabilities; below, the longest passage of these that stands, letter for letter, in training text.",
             "For comparison, the same for as many characters from the middle of each test text, which nobody copied:",
         ]
         for texts in own.texts.values():
