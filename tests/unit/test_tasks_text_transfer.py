@@ -29,7 +29,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def task(sources: dict[str, str]) -> TextTransfer:
     """The transfer between them, in windows of four."""
-    return TextTransfer(**sources, length=4, prompts=1, sample_characters=3)
+    return TextTransfer(**sources, length=4, passages=1, sample_characters=3)
 
 
 @pytest.fixture(scope="module")

@@ -92,19 +92,21 @@ class CharacterTask(DatasetTask):
         self,
         *,
         length: int = 64,
-        characters: int | None = 200_000,
+        characters: int = 200_000,
         validation_characters: int = 20_000,
         test_characters: int = 20_000,
         symbols: int = 128,
         order: int = 5,
-        prompts: int | Sequence[str] = 3,
+        prompts: Sequence[str] | None = None,
+        passages: int = 3,
         sample_characters: int = 300,
     ) -> None:
         """Store the options: see the classes that derive from this one."""
         self.length = length
         self.sizes = Sizes(characters, validation_characters, test_characters, symbols)
         self.order = order
-        self.prompt_option = prompts
+        self.own_prompts = prompts
+        self.passages = passages
         self.sample_characters = sample_characters
 
     @property
@@ -123,11 +125,10 @@ class CharacterTask(DatasetTask):
         self.sizes.check()
         require_whole("order", self.order, 1)
         require_whole("sample_characters", self.sample_characters, 1)
-        own = self.prompt_option
-        if isinstance(own, str) or not isinstance(own, Sequence):
-            require_whole("prompts", own, 0)
-        elif any(prompt == "" or type(prompt) is not str for prompt in own):
-            raise UsageError(f"task.prompts={list(own)!r}: it must be a whole number, or a list of texts")
+        require_whole("passages", self.passages, 0)
+        own = self.own_prompts
+        if own is not None and (isinstance(own, str) or any(type(text) is not str or text == "" for text in own)):
+            raise UsageError(f"task.prompts={own!r}: it must be a list of texts, none of them empty")
 
     def texts_of(self, prepared: Prepared) -> dict[str, dict[str, Int64]]:
         """Return the texts by part and split. Raises UsageError where one is too short for a single window."""
@@ -156,6 +157,16 @@ class CharacterTask(DatasetTask):
     @abstractmethod
     def prompt_texts(self, data: CharacterData) -> list[tuple[str, str]]:
         """Return where each prompt comes from, and its text."""
+
+    def chosen_prompts(self, data: CharacterData, tested: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return the user's prompts, or passages as long as a window of the test texts of parts, given by their names."""
+        if self.own_prompts is not None:
+            return [("of the user", text) for text in self.own_prompts]
+        return [
+            (f"from {name}", passage)
+            for name, part in tested.items()
+            for passage in passages(decode(data.texts[part]["test"], data.alphabet), self.passages, self.length)
+        ]
 
     def prompts(self, data: TaskData) -> Prompts | None:
         """Return the user's prompts or passages of the test text, [prompts, characters, symbols].

