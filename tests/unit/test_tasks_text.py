@@ -224,6 +224,7 @@ def test_samples_tell_what_was_copied(task: Text, data: CharacterData) -> None:
         ({"symbols": 0}, "task.symbols=0"),
         ({"order": 0}, "task.order=0"),
         ({"passages": -1}, "task.passages=-1"),
+        ({"prompts": 3}, "task.prompts=3: it must be a list of texts"),
         ({"prompts": [3]}, "task.prompts=[3]: it must be a list of texts"),
         ({"prompts": "To be"}, "task.prompts='To be'"),
         ({"prompts": ["", "a"]}, "task.prompts=['', 'a']"),

@@ -126,8 +126,8 @@ class CharacterTask(DatasetTask):
         require_whole("order", self.order, 1)
         require_whole("sample_characters", self.sample_characters, 1)
         require_whole("passages", self.passages, 0)
-        own = self.own_prompts
-        if own is not None and (isinstance(own, str) or any(type(text) is not str or text == "" for text in own)):
+        own: object = self.own_prompts
+        if own is not None and not _is_list_of_texts(own):
             raise UsageError(f"task.prompts={own!r}: it must be a list of texts, none of them empty")
 
     def texts_of(self, prepared: Prepared) -> dict[str, dict[str, Int64]]:
@@ -159,7 +159,7 @@ class CharacterTask(DatasetTask):
         """Return where each prompt comes from, and its text."""
 
     def chosen_prompts(self, data: CharacterData, tested: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Return the user's prompts, or passages as long as a window of the test texts of parts, given by their names."""
+        """Return the user's prompts, or passages as long as a window from the test texts of parts, by name."""
         if self.own_prompts is not None:
             return [("of the user", text) for text in self.own_prompts]
         return [
@@ -237,6 +237,12 @@ def passages(text: str, count: int, length: int) -> list[str]:
         at = text.rfind("\n", 0, middle) + 1
         found.append(text[at : at + length])
     return found
+
+
+def _is_list_of_texts(value: object) -> bool:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return False
+    return all(isinstance(text, str) and text != "" for text in value)
 
 
 def _copied(text: str, sources: Mapping[str, str]) -> list[str]:
