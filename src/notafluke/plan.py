@@ -175,7 +175,8 @@ def make_cell(run: RunConfig) -> Cell:
     }
     built = components.build_task(run.config)
     declaration, data = built.declaration(), built.prepared_folder()
-    content["task"].pop("source", None)
+    for name in built.source_options:
+        content["task"].pop(name, None)
     tuned = content["tune"] != TUNES[0]
     if not tuned:
         del content["tuning_seeds"]
@@ -192,8 +193,9 @@ def make_cell(run: RunConfig) -> Cell:
     task = run.choices["task"]
     changes = {name: value for name, value in run.changes.items() if name != "task"}
     shown = dict(changes)
-    if "task.source" in shown:
-        shown["task.source"] = _hash(declaration)[:8]
+    for name in built.source_options:
+        if f"task.{name}" in shown:
+            shown[f"task.{name}"] = _hash(declaration)[:8]
     label = ",".join(f"{name}={value}" for name, value in shown.items()) or "default"
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])

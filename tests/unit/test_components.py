@@ -29,11 +29,21 @@ from notafluke.training.recipe import Recipe
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = [(group, option) for group in groups(CONF) for option in options(CONF, group)]
 # A small form of each kind of task; an option is tried on the first one that it fits.
+SMALL_TEXT = {
+    "length": 4,
+    "characters": 170,
+    "validation_characters": 90,
+    "test_characters": 90,
+    "symbols": 7,
+    "sample_characters": 3,
+}
 SMALL_TASKS = {
     "adding": {"length": 4, "train_size": 40, "validation_size": 21, "test_size": 23},
     "lotto": {"numbers": 7, "drawn": 2, "window": 3, "train_size": 40, "validation_size": 21, "test_size": 23},
     "copy_memory": {"wait": 2, "recalled": 2, "train_size": 40, "validation_size": 21, "test_size": 23},
     "reversal": {"length": 3, "symbols": 5, "train_size": 40, "validation_size": 21, "test_size": 23},
+    "text": SMALL_TEXT,
+    "text_transfer": SMALL_TEXT,
 }
 # Tasks whose options make no small form of their data: they are tried on the example of their dataset.
 ON_THEIR_EXAMPLE = ("digits", "digits_pixels", "images")

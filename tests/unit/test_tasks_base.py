@@ -143,7 +143,7 @@ class TestEveryOption:
         task = instantiate(path)
         data = task.load(0, 0)
         scores = task.test_metrics(data, perfect(task, data.test), perfect(task, data.validation))
-        errors = {"mse", "log_loss", "brier", "calibration_error"} & set(scores)
+        errors = {"mse", "log_loss", "bits_per_character", "nll", "brier", "calibration_error"} & set(scores)
         assert errors and all(scores[name] < 1e-12 for name in errors)
         assert all(scores[name] == 1 for name in {"accuracy", "recall_accuracy", "exact_match"} & set(scores))
 

@@ -137,6 +137,8 @@ class Task(ABC):
     """Every metric that `test_metrics` returns, the primary one first."""
     varies_with_seed: ClassVar[bool]
     """Whether `load` gives other data for another seed or replica."""
+    source_options: ClassVar[tuple[str, ...]] = ("source",)
+    """The options that say where the data are. What these data are stands in `declaration`, their place nowhere."""
     results: Path = Path("results")
     """The folder of results, which holds prepared data; whoever builds the task sets it."""
 

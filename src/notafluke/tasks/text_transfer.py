@@ -102,6 +102,7 @@ class TextTransfer(CharacterTask):
     of the second is the trivial one.
     """
 
+    source_options: ClassVar[tuple[str, ...]] = PARTS
     parts: ClassVar[tuple[str, ...]] = PARTS
     metrics: ClassVar[tuple[Metric, ...]] = (
         *_METRICS,
