@@ -400,7 +400,7 @@ def test_seed_luck_has_no_p_over_seeds_against_it() -> None:
 
 def test_series_and_baselines_come_from_the_records(tmp_path: Path) -> None:
     series = guessed(np.random.default_rng(15))
-    arms = {arm: Cell("own", {}, f"key {arm}", str(tmp_path / arm), math.nan, "") for arm in ("control", "a=1")}
+    arms = {arm: Cell("own", {}, f"key {arm}", str(tmp_path / arm), "") for arm in ("control", "a=1")}
     for (_, arm, seed), own in series.items():
         baselines = [{"name": "chance", "metric": "hits", "value": 0.7, "trivial": True, "over_seeds": False}]
         baselines.append({"name": "old", "metric": "hits", "value": 0.7, "trivial": False})
