@@ -8,6 +8,7 @@ import pandas as pd
 
 from notafluke.claims import StudyLike, decide
 from notafluke.failures import failures
+from notafluke.over_samples import Series, over_samples
 from notafluke.overall import Suite, friedman_note, overall
 from notafluke.pairing import Table
 from notafluke.report.profiles import Profile
@@ -22,8 +23,9 @@ class Analysis:
     """The scores and what follows from them; the columns of each table are in ``report.columns``.
 
     ``decisions`` has a row for each comparison, ``summary`` for each claim, ``overall`` for each arm over all tasks,
-    ``luck`` for each arm and baseline, ``failures`` for each cell, ``provenance`` for each thing that the figures rest
-    on. ``profiles`` are the arms' performance profiles, ``friedman`` is a sentence, ``scope`` what all generalises to.
+    ``luck`` for each arm and baseline, ``over_samples`` for what is judged over test samples, ``failures`` for each
+    cell, ``provenance`` for each thing that the figures rest on. ``profiles`` are the arms' performance profiles,
+    ``friedman`` is a sentence, ``scope`` what all generalises to.
     """
 
     scores: pd.DataFrame
@@ -33,6 +35,7 @@ class Analysis:
     summary: pd.DataFrame
     overall: pd.DataFrame
     luck: pd.DataFrame
+    over_samples: pd.DataFrame
     failures: pd.DataFrame
     provenance: pd.DataFrame
     profiles: list[Profile]
@@ -48,11 +51,12 @@ def analyse(
     provenance: pd.DataFrame,
     scope: str = SCOPE,
     control_name: str = CONTROL,
+    series: Series | None = None,
 ) -> Analysis:
     """Decide the claims of a study and fill all tables. Raises UsageError for tables that cannot be read.
 
     ``scores``, ``baselines`` and ``planned`` are those of ``claims.decide``; ``scope`` and ``control_name`` are for the
-    sentences.
+    sentences, ``series`` are those of ``over_samples``.
     """
     table = Table.read(scores, baselines, planned)
     suite = Suite.of(study, table)
@@ -66,6 +70,7 @@ def analyse(
         summary=summary.assign(advice="", command="", cautions=""),
         overall=overall(study, table, suite),
         luck=seed_luck(study.alpha, table),
+        over_samples=over_samples(study.alpha, table, series or {}),
         failures=failures(table),
         provenance=provenance,
         profiles=score_profiles(table, suite),

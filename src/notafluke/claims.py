@@ -45,6 +45,7 @@ VERDICTS = (
 POWER = 0.8
 MOST_SEEDS = 10**12
 TOO_FEW_PAIRS = "too few pairs"
+SAME_SAMPLES = "every seed is tested on the same samples; see over_samples"
 _TESTS = ("signed_rank", "paired_t", "sign_flip")
 _CORRECTIONS = {"holm": stats.holm, "benjamini_hochberg": stats.benjamini_hochberg}
 
@@ -206,6 +207,7 @@ class _Row:
     pairs: Pairs
     sesoi: float
     learned: str
+    over_seeds: bool
     tested: _Tested
     tested_sign: float
     values: dict[str, Any] = field(default_factory=dict)
@@ -221,6 +223,9 @@ class _Tested:
     smallest_p: float
 
 
+_NOT_TESTED = _Tested("none", math.nan, 0.0, 0.0)
+
+
 def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     """Fill in everything that the row's own runs give: no family, no verdict yet."""
     task, metric, claim = comparison.task, comparison.metric, comparison.claim
@@ -234,8 +239,13 @@ def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     complete = pairs.planned > 0 and len(pairs.seeds) == pairs.planned
     schedule = Schedule.of(study)
     looks = [pairs.first(size) for size in schedule.past[:-1]] + [pairs] if complete else [pairs]
-    tests = [_tested(study.test, look) for look in looks]
-    tosts = [_p_tost(look.finished_improvements, sesoi) if look.finished.all() else math.nan for look in looks]
+    over_seeds = table.is_over_seeds(task, metric.name, comparison.control)
+    tests = [_tested(study.test, look) if over_seeds else _NOT_TESTED for look in looks]
+    equivalence = [over_seeds and bool(look.finished.all()) for look in looks]
+    tosts = [
+        _p_tost(look.finished_improvements, sesoi) if asked else math.nan
+        for look, asked in zip(looks, equivalence, strict=True)
+    ]
     tested = tests[-1]
     p_sequential, tested_sign = math.nan, tested.sign
     if complete and not math.isnan(tested.p_value):
@@ -294,7 +304,7 @@ def _measure(study: StudyLike, comparison: _Comparison, table: Table) -> _Row:
     for side in ("treatment", "control"):
         values |= _effort(table, comparison, side)
     learned = _not_learned(study, table, comparison)
-    return _Row(comparison, pairs, sesoi, learned, tested, tested_sign, values)
+    return _Row(comparison, pairs, sesoi, learned, over_seeds, tested, tested_sign, values)
 
 
 def _mean(values: Floats) -> float:
@@ -419,11 +429,14 @@ def control_not_learned(alpha: float, table: Table, task: str, control: str = CO
     """Return why a control did not learn a task, empty where it did.
 
     The control must beat the trivial baseline on the primary metric: better mean, and a one-sided exact signed-rank p
-    of at most alpha. Not asked with so few seeds that no score could pass (below five at alpha 0.05).
+    of at most alpha. Not asked with so few seeds that no score could pass (below five at alpha 0.05). Where seeds are
+    no evidence against that baseline, they cannot show it.
     """
     if task not in table.trivial:
         return ""
     name, metric_name = table.trivial[task]
+    if not table.is_over_seeds(task, metric_name, BASELINE_PREFIX + name):
+        return f"seeds cannot say that the control learned: {SAME_SAMPLES}"
     metric = table.metric(task, metric_name)
     pairs = table.pairs(task, metric_name, control, BASELINE_PREFIX + name, metric.direction)
     if 0.5 ** len(pairs.seeds) > alpha:
@@ -481,15 +494,15 @@ def _judge(study: StudyLike, row: _Row) -> None:
     share = schedule.level(study.alpha / values["m"])
     sd = _sd(pairs.finished_improvements)
     test: stats.PowerTest = "paired_t" if values["test"] == "paired_t" else "signed_rank"
-    if not math.isnan(sd):
+    if row.over_seeds and not math.isnan(sd):
         smallest = stats.minimum_detectable_effect(len(pairs.seeds), share, POWER, test=test)
         values["mde80"] = (smallest * sd if sd else 0.0) if row.tested.smallest_p <= share else math.inf
-    if row.sesoi > 0 and sd > 0:
+    if row.over_seeds and row.sesoi > 0 and sd > 0:
         last = schedule.last_level(study.alpha / values["m"])
         needed = stats.seeds_needed(row.sesoi / sd, last, POWER, test=test)
         values["seeds_needed"] = needed if needed <= MOST_SEEDS else math.nan
     verdict, reason = _verdict(study, row, share)
-    if schedule.next and verdict in ("no evidence", "underpowered", "cannot decide"):
+    if row.over_seeds and schedule.next and verdict in ("no evidence", "underpowered", "cannot decide"):
         reason += f"; look {values['look']}, the next one at {schedule.next} seeds"
     values["verdict"] = verdict
     values["verdict_suffix"] = _suffix(study, row, share) if verdict in ("better", "worse") else ""
@@ -504,6 +517,8 @@ def _verdict(study: StudyLike, row: _Row, share: float) -> tuple[str, str]:
     values, pairs, improvements = row.values, row.pairs, row.pairs.improvements
     if not pairs.planned or len(pairs.seeds) < pairs.planned:
         return "incomplete", _absent(row)
+    if not row.over_seeds:
+        return "cannot decide", SAME_SAMPLES
     # Under Benjamini-Hochberg all rows pass at alpha when all have so small a p.
     limit = share if study.correction == "holm" else Schedule.of(study).level(study.alpha)
     if row.tested.smallest_p > limit:

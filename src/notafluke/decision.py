@@ -65,6 +65,13 @@ def judge(plan: Plan) -> Analysis:
     """Everything that follows from the recorded runs of a study."""
     collected = collect(plan)
     provenance = study_provenance(plan, collected.provenance)
-    analysis = analyse(plan.study, collected.scores, collected.baselines, planned_runs(plan), provenance)
+    analysis = analyse(
+        plan.study,
+        collected.scores,
+        collected.baselines,
+        planned_runs(plan),
+        provenance,
+        series=collected.series,
+    )
     summary = with_advice(analysis.summary, analysis.decisions, plan).assign(cautions=" ".join(cautions(plan)))
     return replace(analysis, summary=summary)

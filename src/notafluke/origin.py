@@ -14,7 +14,7 @@ from notafluke.plan import Plan
 from notafluke.registration import registered_study
 from notafluke.report.columns import PROVENANCE_COLUMNS
 
-ANALYSIS_PACKAGES = ("notafluke", "numpy", "scipy", "pandas")
+ANALYSIS_PACKAGES = ("notafluke", "numpy", "scipy", "pandas", "arch")
 
 
 def study_provenance(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -129,7 +129,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Table:
-    """Scores, baselines and plan, each by its key and ordered by seed."""
+    """Scores, baselines and plan, each by its key and ordered by seed.
+
+    ``same_samples`` are the baselines (task, name, metric) against which seeds are no evidence (``over_seeds``).
+    """
 
     scores: Mapping[tuple[str, str, str], ArmScores]
     baselines: Mapping[tuple[str, str, str], Baseline]
@@ -137,6 +140,7 @@ class Table:
     planned: Mapping[tuple[str, str], Seeds]
     metrics: Mapping[tuple[str, str], Metric]
     primary: Mapping[str, str]
+    same_samples: frozenset[tuple[str, str, str]]
 
     @classmethod
     def read(cls, scores: pd.DataFrame, baselines: pd.DataFrame, planned: pd.DataFrame) -> Table:
@@ -158,12 +162,17 @@ class Table:
             for row in reversed(candidates)
             if row["metric"] == primary[str(row["task"])]
         }
-        return cls(_by_arm(known), _by_name(ordered), trivial, seeds, metrics, primary)
+        return cls(_by_arm(known), _by_name(ordered), trivial, seeds, metrics, primary, _same_samples(ordered))
 
     def metric(self, task: str, name: str | None) -> Metric:
         """Return the metric, the task's primary one for None; unknown while no run of the task is recorded."""
         wanted = name or self.primary.get(task, "")
         return self.metrics.get((task, wanted), Metric(wanted, "", ""))
+
+    def is_over_seeds(self, task: str, metric: str, control: str) -> bool:
+        """Return whether seeds are evidence of a comparison with this control: an arm, or ``baseline:<name>``."""
+        baseline = control.startswith(BASELINE_PREFIX)
+        return not (baseline and (task, control.removeprefix(BASELINE_PREFIX), metric) in self.same_samples)
 
     def arm(self, task: str, metric: str, arm: str) -> ArmScores:
         """Return an arm's recorded runs."""
@@ -227,6 +236,14 @@ def _by_name(baselines: pd.DataFrame) -> dict[tuple[str, str, str], Baseline]:
         finite = np.isfinite(values[part])
         found[key] = Baseline(seeds[part][finite], values[part][finite])
     return found
+
+
+def _same_samples(baselines: pd.DataFrame) -> frozenset[tuple[str, str, str]]:
+    """The keys of the baselines that say that runs of different seeds are no evidence against them."""
+    if "over_seeds" not in baselines:
+        return frozenset()
+    own = baselines.loc[baselines["over_seeds"].eq(False), ["task", "name", "metric"]]
+    return frozenset((str(row["task"]), str(row["name"]), str(row["metric"])) for row in own.to_dict("records"))
 
 
 def _parts(ordered: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[str, str, str], slice]]:

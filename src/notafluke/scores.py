@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from notafluke.over_samples import Run
+from notafluke.pairing import Floats
 from notafluke.plan import Cell, Plan
-from notafluke.records import RunRecord, read_record
+from notafluke.records import RunRecord, read_record, read_series
 
 SCORE_COLUMNS = (
     "task",
@@ -31,7 +33,7 @@ SCORE_COLUMNS = (
     "learning_rate",
     "at_grid_edge",
 )
-BASELINE_COLUMNS = ("task", "seed", "name", "metric", "value", "trivial")
+BASELINE_COLUMNS = ("task", "seed", "name", "metric", "value", "trivial", "over_seeds")
 
 
 def planned_runs(plan: Plan) -> pd.DataFrame:
@@ -51,11 +53,13 @@ class Collected:
 
     ``scores`` (SCORE_COLUMNS) have one row for each (task, arm, seed, metric); the value of a run that did not end well
     is NaN. ``baselines`` (BASELINE_COLUMNS) come from the first arm of the task that has a record of the seed.
-    ``provenance`` is that of each run.
+    ``series`` are those that a run leaves of its test samples, of the runs that ended well and have any. ``provenance``
+    is that of each run.
     """
 
     scores: pd.DataFrame
     baselines: pd.DataFrame
+    series: Mapping[Run, Mapping[str, Floats]]
     provenance: list[Mapping[str, Any]]
 
 
@@ -63,6 +67,7 @@ def collect(plan: Plan) -> Collected:
     """Read every recorded run of a study. Records under another run key are not counted."""
     scores: list[dict[str, Any]] = []
     baselines: dict[tuple[str, int, str, str], dict[str, Any]] = {}
+    series: dict[Run, Mapping[str, Floats]] = {}
     provenance: dict[str, Mapping[str, Any]] = {}
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
@@ -71,13 +76,17 @@ def collect(plan: Plan) -> Collected:
                 if record is None or record.run_key != cell.run_key(seed):
                     continue
                 scores += _score_rows(task, arm, cell, record)
+                if record.outcome == "ok" and (own := read_series(cell.run_folder(seed))):
+                    series[task, arm, seed] = own
                 provenance[record.run_key] = record.provenance
                 for baseline in record.baselines:
                     key = task, seed, baseline["name"], baseline["metric"]
-                    baselines.setdefault(key, {"task": task, "seed": seed, **baseline})
+                    # Records of before the key existed are of baselines over seeds.
+                    baselines.setdefault(key, {"task": task, "seed": seed, "over_seeds": True, **baseline})
     return Collected(
         pd.DataFrame(scores, columns=list(SCORE_COLUMNS)),
         pd.DataFrame(list(baselines.values()), columns=list(BASELINE_COLUMNS)),
+        series,
         list(provenance.values()),
     )
 

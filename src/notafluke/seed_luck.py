@@ -66,8 +66,11 @@ def _row(alpha: float, table: Table, task: str, metric: Metric, name: str, arm: 
         "p_single_beats_baseline": luck.p_single_beats_baseline,
         "p_best_beats_baseline": luck.p_best_beats_baseline,
     }
-    if not failed:
-        row |= {"p_value": luck.p_value, "verdict": luck_verdict(alpha, luck)}
+    verdict = luck_verdict(alpha, luck)
+    if not failed and table.is_over_seeds(task, metric.name, BASELINE_PREFIX + name):
+        row |= {"p_value": luck.p_value, "verdict": verdict}
+    elif not failed and verdict == "best is luck":
+        row["verdict"] = verdict
     return row
 
 

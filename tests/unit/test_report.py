@@ -31,6 +31,7 @@ from notafluke.report.columns import (
     FAILURE_COLUMNS,
     FIGURES,
     LUCK_COLUMNS,
+    OVER_SAMPLES_COLUMNS,
     OVERALL_COLUMNS,
     PROVENANCE_COLUMNS,
     TABLES,
@@ -129,7 +130,14 @@ def example(shuffle: int | None = None) -> Example:
     if shuffle is not None:
         frames = [frame.sample(frac=1, random_state=shuffle) for frame in frames]
     origin = provenance_frame([("study", "toy <study>"), ("study digest", "0" * 64)])
-    return Example(analyse(ToyStudy(declared), frames[0], frames[1], frames[2], origin))
+    series = {("toy", "control", seed): draws_of(seed) for seed in range(SEEDS)}
+    return Example(analyse(ToyStudy(declared), frames[0], frames[1], frames[2], origin, series=series))
+
+
+def draws_of(seed: int) -> dict[str, np.ndarray]:
+    """The hits of 200 draws of a lottery, 2 of 5."""
+    hits = np.random.default_rng(seed).hypergeometric(2, 3, 2, 200).astype(np.float64)
+    return {"hits": hits, "drawn": np.full(200, 2.0), "numbers": np.full(200, 5.0)}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +190,7 @@ def test_markdown_is_aligned_and_escaped(toy: Example, tmp_path: Path) -> None:
     toy.write(tmp_path)
     text = (tmp_path / "significance.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(blocks) == 8, "three families, four further tables, and what was compared"
+    assert len(blocks) == 9, "three families, five further tables, and what was compared"
     for block in blocks:
         lines = block.splitlines()
         assert len({len(line) for line in lines}) == 1
@@ -232,6 +240,7 @@ def test_every_table_has_the_columns_that_are_explained(toy: Example, tmp_path: 
         "claims": CLAIM_COLUMNS,
         "overall": OVERALL_COLUMNS,
         "seed_luck": LUCK_COLUMNS,
+        "over_samples": OVER_SAMPLES_COLUMNS,
         "failures": FAILURE_COLUMNS,
         "provenance": PROVENANCE_COLUMNS,
     }
@@ -245,6 +254,16 @@ def test_claims_name_the_keys_of_all_their_runs(toy: Example) -> None:
     keys = toy.summary.set_index("claim")["run_keys"].str.split(" ")
     assert keys["one"] == [f"{arm}-{seed}" for arm in ("a=1", "control") for seed in range(SEEDS)]
     assert keys["base"] == [f"control-{seed}" for seed in range(SEEDS)]
+
+
+def test_the_page_says_what_the_table_over_test_samples_speaks_of(toy: Example, tmp_path: Path) -> None:
+    toy.write(tmp_path)
+    for name in ("significance.md", "significance.html"):
+        text = " ".join((tmp_path / name).read_text(encoding="utf-8").split())
+        assert "Over test samples" in text
+        assert "over draws: what other draws of the same lottery would give with these networks" in text
+        assert "over test days" not in text, "there is no market in this study"
+        assert "but p-values and intervals of the table over test samples are over draws." in text
 
 
 def test_latex_is_a_table_with_escaped_cells(toy: Example, tmp_path: Path) -> None:
@@ -396,7 +415,8 @@ def test_numbers_as_text() -> None:
 
 def test_every_column_and_figure_is_explained_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
-    described = (COLUMNS, CLAIM_COLUMNS, OVERALL_COLUMNS, LUCK_COLUMNS, FAILURE_COLUMNS, PROVENANCE_COLUMNS)
+    verdicts, suite = (COLUMNS, CLAIM_COLUMNS, OVERALL_COLUMNS), (LUCK_COLUMNS, OVER_SAMPLES_COLUMNS)
+    described = (*verdicts, *suite, FAILURE_COLUMNS, PROVENANCE_COLUMNS)
     for columns in described:
         assert "".join(f"| `{name}` | {meaning} |\n" for name, meaning in columns.items()) in page
     assert re.findall(r"^\| `(\w+)` \| .*\n", page.split("## significance.csv")[0], re.MULTILINE) == list(FIGURES)

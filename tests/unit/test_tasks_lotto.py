@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import log_loss
 
 from notafluke.errors import UsageError
-from notafluke.tasks.lotto import Lotto, hits_per_draw, multi_hot_draws
+from notafluke.tasks.base import mean_squared_error
+from notafluke.tasks.lotto import Lotto, multi_hot_draws
+from notafluke.tasks.lotto_scores import hits_per_draw
 
 CHANCE = float(stats.hypergeom(49, 6, 6).mean())
 
@@ -50,10 +54,52 @@ def test_constant_predictions_score_chance_exactly() -> None:
     task = Lotto()
     data = task.load(0, 0)
     scores = task.test_metrics(data, np.full((1500, 49), 0.3, np.float32), np.zeros((500, 49), np.float32))
-    (baseline,) = task.baselines(data)
+    baseline, entropy = task.baselines(data)
     assert (baseline.name, baseline.metric, baseline.trivial) == ("chance", "hits", True)
+    assert (entropy.name, entropy.metric, entropy.trivial) == ("chance", "log_loss", False)
+    assert baseline.over_seeds and entropy.over_seeds
     assert baseline.value == pytest.approx(CHANCE, abs=1e-12)
     assert scores["hits"] == pytest.approx(CHANCE, abs=1e-12)
+
+
+def test_log_loss_of_chance_is_the_entropy_and_sure_errors_are_cut() -> None:
+    task = Lotto(numbers=5, drawn=2, train_size=3, validation_size=2, test_size=4)
+    data = task.load(0, 0)
+    guess = np.full((4, 5), 0.4, np.float32)
+    chance = task.baselines(data)[1].value
+    assert chance == pytest.approx(float(stats.bernoulli(0.4).entropy()), abs=1e-12)
+    assert task.test_metrics(data, guess, guess[:2])["log_loss"] == pytest.approx(chance, abs=1e-7)
+    wrong = 3 - 8 * data.test.numbers  # -5 for the drawn, 3 for the others: far beyond 0 and 1
+    assert task.test_metrics(data, wrong, guess[:2])["log_loss"] == pytest.approx(-np.log(0.001), abs=1e-9)
+
+
+def test_log_loss_is_that_of_scikit_learn() -> None:
+    task = Lotto()
+    data = task.load(3, 0)
+    guess = np.random.default_rng(0).uniform(0.001, 0.999, (1500, 49)).astype(np.float32)
+    found = task.test_metrics(data, guess, guess[:500])
+    wanted = log_loss(data.test.numbers.ravel(), guess.ravel().astype(np.float64))
+    assert found["log_loss"] == pytest.approx(wanted, rel=1e-12)
+    assert found["mse"] == pytest.approx(mean_squared_error(guess, data.test.numbers), rel=1e-12)
+
+
+def test_series_of_each_draw_have_the_mean_of_the_metric() -> None:
+    task = Lotto(test_size=40)
+    data = task.load(0, 0)
+    guess = np.random.default_rng(0).random((40, 49)).astype(np.float32)
+    series = task.by_sample(data, guess, guess)
+    assert sorted(series) == ["chance", "drawn", "hits", "numbers"]
+    assert all(own.shape == (40,) and own.dtype == np.float64 for own in series.values())
+    assert series["hits"].mean() == task.test_metrics(data, guess, guess)["hits"]
+    assert (series["chance"] == 36 / 49).all() and (series["drawn"] == 6).all() and (series["numbers"] == 49).all()
+
+
+def test_no_prediction_may_be_infinite_or_missing() -> None:
+    task = Lotto(test_size=2)
+    data = task.load(0, 0)
+    guess = np.zeros((2, 49), np.float32)
+    guess[1, 7] = np.inf
+    assert all(math.isnan(value) for value in task.test_metrics(data, guess, guess).values())
 
 
 @settings(deadline=None, max_examples=30)
@@ -109,8 +155,10 @@ def test_splits_are_one_sequence_and_windows_hold_the_past() -> None:
 def test_knowing_the_draw_gives_all_hits() -> None:
     task = Lotto(train_size=5, validation_size=5, test_size=5)
     data = task.load(0, 0)
-    assert task.test_metrics(data, data.test.targets, data.validation.targets) == {"hits": 6.0, "mse": 0.0}
-    assert task.validation_metrics(data, -data.validation.targets)["hits"] == 0.0
+    scores = task.test_metrics(data, data.test.numbers, data.validation.numbers)
+    assert (scores["hits"], scores["mse"]) == (6.0, 0.0)
+    assert scores["log_loss"] == 0
+    assert task.validation_metrics(data, -data.validation.numbers)["hits"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ The pages, the workflow, the documentation and the tests read it here.
 
 from __future__ import annotations
 
-TABLES = ("significance", "claims", "overall", "seed_luck", "failures", "provenance")
+TABLES = ("significance", "claims", "overall", "seed_luck", "over_samples", "failures", "provenance")
 FIGURES = ("forest", "slopes", "best_of_n", "improvement", "profiles", "learning_curves", "gradient_norms")
 
 COLUMNS: dict[str, str] = {
@@ -40,7 +40,8 @@ COLUMNS: dict[str, str] = {
     "p_better": "share of seeds in which the treatment is better, ties one half, failures included",
     "p_better_low": "lower end of its 95 % Wilson interval",
     "p_better_high": "upper end of its 95 % Wilson interval",
-    "test": "test used: the study's, or signed_rank (intention to treat) where a run failed",
+    "test": "test used: the study's, or signed_rank (intention to treat) where a run failed; none where every seed is "
+    "tested on the same samples, in which chance is: see over_samples.csv",
     "p_value": "two-sided p of this comparison alone; empty while runs are absent",
     "look": "which of the declared looks this is",
     "p_sequential": "smallest level at which one of the looks so far rejects; p_value where there is one look",
@@ -148,11 +149,43 @@ LUCK_COLUMNS: dict[str, str] = {
     "best_quantile_95": "value that the best of n exceeds with a probability of 5 %, if scores are normal",
     "baseline_name": "baseline",
     "baseline": "its value, mean over seeds where it differs by seed",
-    "p_value": "two-sided p of the mean against the baseline (t-test, not adjusted); empty with any failure",
+    "p_value": "two-sided p of the mean against the baseline (t-test, not adjusted); empty with any failure, and where "
+    "every seed is tested on the same samples, in which chance is: see over_samples.csv",
     "p_single_beats_baseline": "probability that one seed beats the baseline, if scores are normal",
     "p_best_beats_baseline": "probability that the best of n seeds does",
     "verdict": "better (the mean beats the baseline, p <= alpha), best is luck (the best beats it, the mean does "
-    "not, see p_value how surely), worse (p <= alpha), no evidence, cannot decide (failures, or fewer than two scores)",
+    "not, see p_value how surely), worse (p <= alpha), no evidence, cannot decide (failures, fewer than two "
+    "scores, or no p)",
+}
+
+OVER_SAMPLES_COLUMNS: dict[str, str] = {
+    "task": "task",
+    "arm": "arm; all arms: the best run of them all",
+    "question": "what is asked",
+    "verdict": "better or worse (p_holm <= alpha), mixed (significant, but the run with the smallest p and the mean "
+    "lie on different sides), no evidence, cannot decide, or incomplete (runs of the arm are absent or failed)",
+    "over": "what p and interval generalise to: other test days of the market, or other draws of the lottery, for the "
+    "networks as they were trained",
+    "samples": "number of test days or draws",
+    "runs": "runs with a series over them",
+    "planned": "planned runs",
+    "unit": "unit of the next four",
+    "mean": "mean over the runs: yield of the strategy (geometric, 252 days a year) or hits a draw; of all arms that "
+    "of the best run",
+    "reference_name": "what it is compared with",
+    "reference": "its value: yield of the market over the same days, or hits expected by chance",
+    "difference": "mean - reference",
+    "low": "lower end of its 95 % interval over days (percentiles of the bootstrap) or draws (t interval); of one arm",
+    "high": "upper end",
+    "method": "how p is computed",
+    "p_value": "two-sided p of the difference; of all arms: that the best run is no better than the market",
+    "p_holm": "p_value adjusted by Holm for the rows of this table; not adjusted for looks",
+    "m": "number of rows of this table",
+    "p_fit": "p of the chi-squared test that the hits of single draws are spread as by chance, smallest of the runs "
+    "times their number; empty where predictions tie",
+    "block_length": "length of the blocks in days (mean length for the reality check): cube root of the days, rounded",
+    "resamples": "resamples of the bootstrap",
+    "reason": "why, in a few words",
 }
 
 FAILURE_COLUMNS: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""The readable form of the tables beside the verdicts: over all tasks, seed luck, failures, provenance."""
+"""The readable form of the tables beside the verdicts: over all tasks, seed luck, samples, failures, provenance."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class ReadableTable:
 
 
 def suite_tables(analysis: Analysis) -> list[ReadableTable]:
-    """Return the four tables; one without rows has no note either, or a note that says why."""
+    """Return the five tables; one without rows has no note either, or a note that says why."""
     return [
         _overall(analysis.overall, analysis.friedman),
         _luck(analysis.luck),
+        _over_samples(analysis.over_samples),
         _failures(analysis.failures),
         _provenance(analysis.provenance),
     ]
@@ -102,6 +103,47 @@ def _luck(frame: pd.DataFrame) -> ReadableTable:
         _number("P(best beats it)", "p_best_beats_baseline", _share, "probability that the best of n does"),
     ]
     return ReadableTable("seed_luck", "Seed luck", note if len(frame) else "", columns, records(frame))
+
+
+_BEYOND = {
+    "test days": "over test days: what other days of the same market would give with these networks",
+    "draws": "over draws: what other draws of the same lottery would give with these networks",
+}
+
+
+def _over_samples(frame: pd.DataFrame) -> ReadableTable:
+    rows = records(frame)
+    scopes = [text for over, text in _BEYOND.items() if any(row["over"] == over for row in rows)]
+    note = (
+        "Where every seed is tested on the same samples, seeds are no evidence against chance or the market. p-values "
+        f"and intervals of this table are {'; and '.join(scopes)}. They say nothing of networks trained anew."
+    )
+    columns = [
+        _text("task", "task", "task"),
+        _text("arm", "arm", "arm; all arms: the best run of them all"),
+        _text("question", "question", "what is asked"),
+        _text("verdict", "verdict", "of this table: Holm over its rows"),
+        Column("over", lambda row: f"{count(row['samples'])} {row['over']}", True, "the test samples"),
+        _number("runs", "runs", count, "runs with a series over them"),
+        Column("mean", lambda row: _with_unit(row, "mean"), True, "over the runs, of all arms the best"),
+        Column("against", lambda row: f"{row['reference_name']} {number(row['reference'])}", True, "what is compared"),
+        Column(
+            "difference [95 %]",
+            lambda row: interval_text(row["difference"], row["low"], row["high"]),
+            True,
+            "with its interval over the test samples",
+        ),
+        _number("p", "p_value", p_text, "of this row alone, over the test samples"),
+        _number("p_Holm", "p_holm", p_text, "adjusted for the rows of this table"),
+        _number("p of fit", "p_fit", p_text, "are the hits of single draws spread as by chance? chi-squared"),
+        _text("method", "method", "how p is computed"),
+        _text("reason", "reason", "why, in a few words"),
+    ]
+    return ReadableTable("over_samples", "Over test samples", note if rows else "", columns, rows)
+
+
+def _with_unit(row: Mapping[str, Any], name: str) -> str:
+    return f"{number(row[name])} {row['unit']}"
 
 
 def _failures(frame: pd.DataFrame) -> ReadableTable:

@@ -66,6 +66,7 @@ def write_tables(analysis: Analysis, folder: Path, page: Page, with_scores: bool
         "claims": analysis.summary[list(CLAIM_COLUMNS)],
         "overall": analysis.overall,
         "seed_luck": analysis.luck,
+        "over_samples": analysis.over_samples,
         "failures": analysis.failures,
         "provenance": analysis.provenance,
     }
@@ -170,9 +171,17 @@ def html_text(analysis: Analysis, page: Page) -> str:
         styles=VERDICT_STYLES,
         verdicts=[(name, style) for name, style in VERDICT_STYLES.items() if (decisions["verdict"] == name).any()],
         all_columns=COLUMNS,
-        scope=analysis.scope,
+        scope=f"{analysis.scope}{beyond(analysis)}",
         suffixes=SUFFIXES,
         typographic=typographic,
+    )
+
+
+def beyond(analysis: Analysis) -> str:
+    """Return what the scope of the page leaves out: the table over test samples speaks of other samples; else empty."""
+    kinds = sorted({str(row["over"]) for row in records(analysis.over_samples)})
+    return (
+        f"; but p-values and intervals of the table over test samples are over {' and '.join(kinds)}" if kinds else ""
     )
 
 
@@ -329,7 +338,7 @@ def _legend(analysis: Analysis) -> list[str]:
         for table in _worth_showing(analysis)[:2]
         for column in table.columns
     ]
-    return [*verdicts, *SUFFIXES, *columns, *further, f"Everything here is {analysis.scope}."]
+    return [*verdicts, *SUFFIXES, *columns, *further, f"Everything here is {analysis.scope}{beyond(analysis)}."]
 
 
 def _markdown_table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -9,36 +9,72 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from notafluke.errors import UsageError
 from notafluke.streams import generator
-from notafluke.tasks.base import (
-    Baseline,
-    Float32,
-    Float64,
-    Metric,
-    Split,
-    Task,
-    TaskData,
-    all_finite,
-    mean_squared_error,
-    require_shape,
-    require_whole,
-)
+from notafluke.tasks.base import Float32, Split, require_whole
+from notafluke.tasks.lotto_csv import GENERATED
+from notafluke.tasks.lotto_draws import LottoDraws, LottoMaxMillions
+from notafluke.tasks.lotto_scores import LottoData, LottoTask
 
 
-class Lotto(Task):
-    """Predict the next draw of a lottery (6 of 49) from the draws before it.
+def lotto(
+    *,
+    source: str = GENERATED,
+    window: int = 5,
+    numbers: int | None = None,
+    drawn: int | None = None,
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
+    maxmillions: bool = False,
+    start: str | None = None,
+    train_end: str | None = None,
+    validation_end: str | None = None,
+    test_end: str | None = None,
+) -> LottoTask:
+    """Return the lottery of a source: `Lotto` where it is "generated", `LottoDraws` where it is a file.
+
+    None stands for the default of either. Raises UsageError for an option that generated draws do not have.
+    """
+    if not isinstance(maxmillions, bool):
+        raise UsageError(f"task.maxmillions={maxmillions!r}: it must be true or false")
+    if source != GENERATED:
+        build = LottoMaxMillions if maxmillions else LottoDraws
+        return build(
+            source=source,
+            window=window,
+            numbers=numbers,
+            drawn=drawn,
+            train_size=train_size,
+            validation_size=validation_size,
+            test_size=test_size,
+            start=start,
+            train_end=train_end,
+            validation_end=validation_end,
+            test_end=test_end,
+        )
+    dates = {"start": start, "train_end": train_end, "validation_end": validation_end, "test_end": test_end}
+    for name, value in {"maxmillions": maxmillions or None, **dates}.items():
+        if value is not None:
+            raise UsageError(f"task.{name}={value}: generated draws have no such option; give a file, task.source=...")
+    own = {
+        "numbers": numbers,
+        "drawn": drawn,
+        "train_size": train_size,
+        "validation_size": validation_size,
+        "test_size": test_size,
+    }
+    return Lotto(window=window, **{name: value for name, value in own.items() if value is not None})
+
+
+class Lotto(LottoTask):
+    """Predict the next draw of a lottery (6 of 49) from the draws before it; the draws are generated.
 
     The inputs are the multi-hot vectors of the previous `window` draws [window, numbers], the target is that of the
     next draw [numbers]. All draws of a (seed, replica) are one sequence, generated without replacement and
     independently of each other: training draws first, then validation, then test. A window may reach back into the
-    split before.
-
-    Metrics: `hits`, the mean number of the `drawn` highest predictions that are drawn (ties: see `hits_per_draw`),
-    and `mse` over all numbers. Baseline: chance, drawn * drawn / numbers, the mean of the hypergeometric distribution.
+    split before. Metrics and baselines: see LottoTask.
     """
 
     advance: ClassVar[int | None] = 1
-    primary_metric: ClassVar[str] = "hits"
-    metrics: ClassVar[tuple[Metric, ...]] = (Metric("hits", "higher", "numbers a draw"), Metric("mse", "lower"))
     varies_with_seed: ClassVar[bool] = True
 
     def __init__(
@@ -81,7 +117,7 @@ class Lotto(Task):
         if self.drawn >= self.numbers:
             raise UsageError(f"task.drawn={self.drawn}: it must be less than task.numbers={self.numbers}")
 
-    def load(self, seed: int, replica: int) -> TaskData:
+    def load(self, seed: int, replica: int) -> LottoData:
         """Generate the draws from the stream (seed, replica, "data") and cut them into windows and splits."""
         self.check()
         sizes = (self.train_size, self.validation_size, self.test_size)
@@ -92,25 +128,8 @@ class Lotto(Task):
         first, second = sizes[0], sizes[0] + sizes[1]
         parts = (slice(0, first), slice(first, second), slice(second, None))
         train, validation, test = (Split(np.ascontiguousarray(inputs[part]), targets[part].copy()) for part in parts)
-        return TaskData(train, validation, test)
-
-    def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
-        """Return hits and mse on the validation split."""
-        return self._scores(predictions, data.validation.numbers)
-
-    def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
-        """Return hits and mse on the test split."""
-        return self._scores(predictions, data.test.numbers)
-
-    def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
-        """Return the expected hits of any choice that does not know the draw."""
-        return (Baseline("chance", "hits", self.drawn * self.drawn / self.numbers, trivial=True),)
-
-    def _scores(self, predictions: Float32, targets: Float32) -> dict[str, float]:
-        if not all_finite(predictions):
-            return {"hits": float("nan"), "mse": float("nan")}
-        hits = float(np.mean(hits_per_draw(predictions, targets, self.drawn)))
-        return {"hits": hits, "mse": mean_squared_error(predictions, targets)}
+        drums = (np.full(size, self.numbers, dtype=np.int64) for size in sizes[1:])
+        return LottoData(train, validation, test, self.drawn, *drums)
 
 
 def multi_hot_draws(rng: np.random.Generator, size: int, numbers: int, drawn: int) -> Float32:
@@ -119,19 +138,3 @@ def multi_hot_draws(rng: np.random.Generator, size: int, numbers: int, drawn: in
     draws = np.zeros((size, numbers), dtype=np.float32)
     np.put_along_axis(draws, chosen, np.float32(1), axis=1)
     return draws
-
-
-def hits_per_draw(predictions: Float32, targets: Float32, drawn: int) -> Float64:
-    """Return, for each draw, how many of the `drawn` numbers with the highest predictions are drawn: float64 [samples].
-
-    Numbers that tie for the last places share them evenly, which gives the mean over all ways to break the tie. So
-    the rule favours no number, needs no random numbers, and a constant prediction scores chance in every draw.
-    """
-    require_shape(predictions, targets.shape)
-    last = np.sort(predictions, axis=1)[:, -drawn][:, None]
-    above = predictions > last
-    tied = predictions == last
-    places = drawn - above.sum(axis=1)
-    truth = targets.astype(np.float64)
-    hits: Float64 = (truth * above).sum(axis=1) + (truth * tied).sum(axis=1) * places / tied.sum(axis=1)
-    return hits
