@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def read_midi_folder(source: str, frame: float) -> tuple[list[Piece], dict[str, 
             raise UsageError(f"{file}: it has {few} (from {LOWEST} to {HIGHEST}, drums apart); two frames are needed")
         pieces.append(Piece(file.relative_to(folder).with_suffix("").as_posix(), roll))
     names = [piece.name for piece in pieces]
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in itertools.pairwise(names):
         if before == name:
             raise UsageError(f"task.source={source}: two files are named {name}, with the suffixes .mid and .midi")
     facts = {"files": len(files), "notes_of_drums_left_out": drums, "notes_outside_the_piano_left_out": outside}
@@ -48,7 +49,10 @@ def read_midi_folder(source: str, frame: float) -> tuple[list[Piece], dict[str, 
 
 
 def read_midi(file: Path) -> tuple[list[Note], int]:
-    """Return the notes of a MIDI file, tempo apart, and how many of drums it has. Raises UsageError, naming the file."""
+    """Return the notes of a MIDI file, and how many it has of drums; tempo does not matter.
+
+    Raises UsageError, naming the file, when it cannot be read.
+    """
     from music21.midi import MetaEvents, MidiFile
     from music21.midi.translate import getNotesFromEvents, getTimeForEvents
 
@@ -70,9 +74,9 @@ def read_midi(file: Path) -> tuple[list[Note], int]:
         for own in getNotesFromEvents(getTimeForEvents(track)):
             if own.event.channel == PERCUSSION:
                 drums += 1
-            else:
+            elif own.event.pitch is not None:
                 quarter = midi.ticksPerQuarterNote
-                notes.append(Note(int(own.event.pitch), own.onTime / quarter, own.offTime / quarter))
+                notes.append(Note(own.event.pitch, own.onTime / quarter, own.offTime / quarter))
     return notes, drums
 
 
@@ -81,7 +85,7 @@ def write_midi(roll: UInt8, frame: float) -> bytes:
     from music21 import note, stream
     from music21.midi.translate import streamToMidiFile
 
-    part = stream.Part()
+    part: Any = stream.Part()  # type: ignore[no-untyped-call]
     for own in notes_of(roll, frame):
         part.insert(own.begin, note.Note(own.pitch, quarterLength=own.end - own.begin))
     content: bytes = streamToMidiFile(part).writestr()

@@ -1,4 +1,4 @@
-"""Piano-rolls: which of the 88 keys sound at each frame; and pieces shared out so that no music stands in two splits."""
+"""Piano-rolls: which of the 88 keys sound at each frame; and pieces shared out, no music to two splits."""
 
 from __future__ import annotations
 
