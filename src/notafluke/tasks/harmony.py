@@ -259,10 +259,6 @@ def bass_frequencies(data: HarmonyData) -> tuple[Float64, Float64]:
 
 
 def _prepared(chorales: Sequence[Chorale], splits: Sequence[str], facts: Mapping[str, Any]) -> Prepared:
-    counts = {split: splits.count(split) for split in SPLITS}
-    for split, count in counts.items():
-        if count == 0:
-            raise UsageError(f"no chorale is left for the {split} split; three or more different ones are needed")
     voices = np.concatenate([own.voices for own in chorales])
     lengths = [len(own.voices) for own in chorales]
     arrays = {
@@ -272,7 +268,7 @@ def _prepared(chorales: Sequence[Chorale], splits: Sequence[str], facts: Mapping
         "splits": np.array(splits),
     }
     general = {
-        "chorales": counts,
+        "chorales": {split: splits.count(split) for split in SPLITS},
         "quarters": {split: sum(n for n, own in zip(lengths, splits, strict=True) if own == split) for split in SPLITS},
         "quarters_of_a_chorale": [min(lengths), max(lengths)],
         "rests": {
