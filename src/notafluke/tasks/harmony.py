@@ -98,7 +98,7 @@ class HarmonyDataset(Dataset):
         return _prepared(chorales, ["train"] * 6 + ["validation"] * 2 + ["test"] * 2, {})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Alphabet:
     """The symbols of a voice: pitches ascending, then rest, then whatever the training data do not have."""
 
