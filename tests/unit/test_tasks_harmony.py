@@ -90,7 +90,7 @@ class TestPhrases:
         example = Harmony(source="music21")
         example.results = tmp_path
         require_contract(example, example.load(0, 0))
-        assert loaded(example).train.inputs.shape == (36, 16, example.input_size)
+        assert loaded(example).train.inputs.shape == (72, 16, example.input_size)
         assert len(set(loaded(example).train.classes.ravel().tolist())) == example.output_size - 2 == 7
         assert example.dataset.takes_long and not task.dataset.takes_long
 

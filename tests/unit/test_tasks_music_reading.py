@@ -190,9 +190,9 @@ class TestMidi:
         (tmp_path / "readme.txt").write_text("nothing")
         with pytest.raises(UsageError, match=r"no MIDI file \(\*\.mid, \*\.midi\) is in this folder"):
             read_midi_folder(str(tmp_path), 1.0)
-        for name in ("a.mid", "a.midi"):
+        for name in ("a.mid", "a.mid-b.mid", "a.midi"):
             save_midi(tmp_path / name, (0, 1, 60), (1, 1, 62))
-        with pytest.raises(UsageError, match="two files are named a"):
+        with pytest.raises(UsageError, match="2 files are named a, with different suffixes"):
             read_midi_folder(str(tmp_path), 1.0)
 
     def test_a_folder_is_shared_out_by_piece_or_says_itself_how(self, tmp_path: Path) -> None:
@@ -204,6 +204,9 @@ class TestMidi:
         plain, own = (MusicDataset(str(tmp_path / name), 1.0).prepare(tmp_path) for name in ("plain", "own"))
         assert sorted(plain.arrays["splits"].tolist()) == ["test"] + ["train"] * 3 + ["validation"]
         assert plain.arrays["names"].tolist() == ["0", "1", "2", "3", "4"]
+        (tmp_path / "plain" / "0.mid").rename(tmp_path / "plain" / "train.mid")
+        named = MusicDataset(str(tmp_path / "plain"), 1.0).prepare(tmp_path)
+        assert len(set(named.arrays["splits"].tolist())) == 3, "a file is no folder"
         assert dict(zip(own.arrays["names"].tolist(), own.arrays["splits"].tolist(), strict=True)) == {
             "test/4": "test",
             "train/0": "train",
@@ -301,6 +304,11 @@ class TestMusic21:
         assert pitches(chorale.roll) == expected[first : first + len(chorale.roll)]
         assert not any(expected[first + len(chorale.roll) :])
         assert len(chorale.roll) > 40
+
+    def test_a_package_without_its_corpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(CoreCorpus, "getComposer", lambda *_: [])
+        with pytest.raises(UsageError, match=r"task\.source=music21: the installed package music21 comes without"):
+            music21_chorales(1.0)
 
     def test_four_parts_by_hand(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         names = ("Soprano", "Alto", "Tenor", "Bass")

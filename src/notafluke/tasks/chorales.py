@@ -56,7 +56,7 @@ def music21_chorales(frame: float) -> tuple[list[Chorale], dict[str, Any]]:
     Taken are the MusicXML files of its core corpus by Bach whose parts are Soprano, Alto, Tenor and Bass. Left out are
     Humdrum files (all rights are reserved in them, and the same chorales are there in MusicXML), analyses, and pieces
     with other parts. Repeats are not played twice; silence before the first note and after the last is cut off.
-    It takes about half a minute.
+    It takes about half a minute. Raises UsageError where the package has no such corpus.
     """
     from music21 import converter, stream
     from music21.corpus.corpora import CoreCorpus
@@ -72,6 +72,10 @@ def music21_chorales(frame: float) -> tuple[list[Chorale], dict[str, Any]]:
             other_parts.append(path.name)
         else:
             chorales.append(chorale)
+    if not chorales:
+        raise UsageError(
+            "task.source=music21: the installed package music21 comes without its corpus of Bach's chorales"
+        )
     facts = {
         "files_by_bach": len(paths),
         "left_out_as_no_musicxml": len(paths) - len(scores),

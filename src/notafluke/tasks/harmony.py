@@ -91,9 +91,9 @@ class HarmonyDataset(Dataset):
         scale = np.array([60, 62, 64, 65, 67, 69, 71])
         chorales = []
         for number in range(10):
-            melody = np.cumsum(rng.integers(-1, 2, 100))
+            melody = np.cumsum(rng.integers(-1, 2, 200))
             below = [scale[(melody - distance) % len(scale)] for distance in (0, 2, 4)]
-            bass = scale[(melody - rng.integers(0, 2, 100) * 2) % len(scale)] - 12
+            bass = scale[(melody - rng.integers(0, 2, 200) * 2) % len(scale)] - 12
             chorales.append(Chorale(f"example {number}", np.stack([*below, bass], axis=1).astype(np.int16)))
         return _prepared(chorales, ["train"] * 6 + ["validation"] * 2 + ["test"] * 2, {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,9 @@ def read_midi_folder(source: str, frame: float) -> tuple[list[Piece], dict[str, 
             few = "no notes" if len(roll) == 0 else "notes in one frame only"
             raise UsageError(f"{file}: it has {few} (from {LOWEST} to {HIGHEST}, drums apart); two frames are needed")
         pieces.append(Piece(file.relative_to(folder).with_suffix("").as_posix(), roll))
-    names = [piece.name for piece in pieces]
-    for before, name in itertools.pairwise(names):
-        if before == name:
-            raise UsageError(f"task.source={source}: two files are named {name}, with the suffixes .mid and .midi")
+    name, count = Counter(piece.name for piece in pieces).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"task.source={source}: {count} files are named {name}, with different suffixes")
     facts = {"files": len(files), "notes_of_drums_left_out": drums, "notes_outside_the_piano_left_out": outside}
     return pieces, facts
 

@@ -73,7 +73,7 @@ class MusicDataset(Dataset):
             return self._shared_out([own for own in pieces if len(own.roll) >= 2], facts)
         if Path(self.source).is_dir():
             pieces, facts = read_midi_folder(self.source, self.frame)
-            folders = [own.name.partition("/")[0] for own in pieces]
+            folders = [own.name.rpartition("/")[0].partition("/")[0] for own in pieces]
             if set(folders) <= set(MIDI_SPLITS):
                 return _prepared(pieces, [MIDI_SPLITS[folder] for folder in folders], facts, self.source)
             return self._shared_out(pieces, facts)
@@ -85,7 +85,7 @@ class MusicDataset(Dataset):
         scale = np.array([60, 62, 64, 65, 67, 69, 71])
         pieces = []
         for number in range(10):
-            steps = np.cumsum(rng.integers(-1, 2, (100, 3)), axis=0) % len(scale)
+            steps = np.cumsum(rng.integers(-1, 2, (200, 3)), axis=0) % len(scale)
             pitches = scale[steps] + np.array([-24, -12, 0])
             pieces.append(Piece(f"example {number}", roll_of_pitches(pitches.tolist())))
         return _prepared(pieces, ["train"] * 6 + ["validation"] * 2 + ["test"] * 2, {}, "example")
