@@ -44,9 +44,10 @@ SMALL_TASKS = {
     "reversal": {"length": 3, "symbols": 5, "train_size": 40, "validation_size": 21, "test_size": 23},
     "text": SMALL_TEXT,
     "text_transfer": SMALL_TEXT,
+    "music": {"length": 5, "samples": 1, "prompt": 3, "written": 2},
 }
 # Tasks whose options make no small form of their data: they are tried on the example of their dataset.
-ON_THEIR_EXAMPLE = ("digits", "digits_pixels", "images")
+ON_THEIR_EXAMPLE = ("digits", "digits_pixels", "harmony", "images")
 SMALL = {
     "task": "adding",
     **{f"task.{key}": str(value) for key, value in SMALL_TASKS["adding"].items()},
@@ -75,9 +76,17 @@ def fitting(group: str, option: str) -> dict[str, str]:
         return overrides | ({"task.hold": "5"} if option == "stock_pick" else {})
     if group == "task" and option in ON_THEIR_EXAMPLE:
         return {group: option}
+    if group == "task" and option.startswith("earthquake"):
+        return {"task": option, "task.step": "60.0", **EARTHQUAKE_SPLIT}
     pytest.fail(f"{group}={option} fits no task: {refusals}")
 
 
+EARTHQUAKE_SPLIT = {
+    "task.start": "'2013-01-01'",
+    "task.train_end": "'2013-02-10'",
+    "task.validation_end": "'2013-03-03'",
+    "task.test_end": "'2013-03-26'",
+}
 STOCK_SPLIT = {
     "task.train_end": "'2017-08-31'",
     "task.validation_end": "'2017-10-31'",
