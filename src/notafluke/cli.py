@@ -58,6 +58,20 @@ def train(
     _tell(train_cell(overrides, SINGLE_RUNS))
 
 
+@app.command(epilog="Example: notafluke fetch task=earthquake task.source=usgs")
+def fetch(
+    overrides: Annotated[list[str], typer.Argument(help="The task, and its options that choose the data.")],
+) -> None:
+    """Download and freeze the data of a web service.
+
+    Before planning; goes on where it was interrupted. What it fetched is recorded in data.lock.yaml, to be committed.
+    """
+    from notafluke.fetching import fetch
+
+    for line in fetch(overrides):
+        typer.echo(line)
+
+
 @app.command(epilog="Example: notafluke prepare demo")
 def prepare(
     study: StudyName,

