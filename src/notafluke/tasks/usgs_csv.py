@@ -108,8 +108,6 @@ def read_into(catalogue: Catalogue, text: TextIO, name: str, columns: Mapping[st
     try:
         for row, identifier, event in _events(text, name, columns):
             catalogue.add(identifier, event, f"{name}: row {row}")
-    except csv.Error as error:
-        raise UsageError(f"{name}: this is not a CSV file: {error}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{name}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8") from None
     except (EOFError, zlib.error):
@@ -129,14 +127,10 @@ def _opened(file: Path) -> TextIO:
 
 def _events(text: TextIO, name: str, columns: Mapping[str, str]) -> Iterator[tuple[int, str, Event]]:
     """Yield row, id and event of each record; empty lines are passed over."""
-    reader = csv.reader(text, strict=True)
-    header = next((cells for cells in reader if cells), [])
+    records = _records(text, name)
+    _, header = next(records, (1, []))
     place = _places(header, name, columns)
-    line = reader.line_num + 1
-    for cells in reader:
-        row, line = line, reader.line_num + 1
-        if not cells:
-            continue
+    for row, cells in records:
         if len(cells) != len(header):
             raise UsageError(f"{name}: row {row} has {len(cells)} cells, the header has {len(header)}")
         by_name = {own: cells[index].strip() for own, index in place.items()}
@@ -144,6 +138,19 @@ def _events(text: TextIO, name: str, columns: Mapping[str, str]) -> Iterator[tup
             yield row, *_event(by_name)
         except _CellError as error:
             raise UsageError(f"{name}: row {row}, column {columns[error.column]}: {error.reason}") from None
+
+
+def _records(text: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records with the line on which each starts: a quoted cell may hold line breaks."""
+    reader = csv.reader(text, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise UsageError(f"{name}: row {line}: this is not a CSV file: {error}") from None
 
 
 def _places(header: list[str], name: str, columns: Mapping[str, str]) -> dict[str, int]:
