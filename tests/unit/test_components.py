@@ -65,9 +65,17 @@ def fitting(group: str, option: str) -> dict[str, str]:
         return overrides | ({"task.hold": "5"} if option == "stock_pick" else {})
     if group == "task" and option in ON_THEIR_EXAMPLE:
         return {group: option}
+    if group == "task" and option.startswith("earthquake"):
+        return {"task": option, "task.step": "60.0", **EARTHQUAKE_SPLIT}
     pytest.fail(f"{group}={option} fits no task: {refusals}")
 
 
+EARTHQUAKE_SPLIT = {
+    "task.start": "'2013-01-01'",
+    "task.train_end": "'2013-02-10'",
+    "task.validation_end": "'2013-03-03'",
+    "task.test_end": "'2013-03-26'",
+}
 STOCK_SPLIT = {
     "task.train_end": "'2017-08-31'",
     "task.validation_end": "'2017-10-31'",
