@@ -16,6 +16,7 @@ from quakes import row, write
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, recall_score
 
 from notafluke.errors import UsageError
+from notafluke.tasks import earthquake
 from notafluke.tasks.base import Float32, Split, TaskData
 from notafluke.tasks.detection import detection_scores
 from notafluke.tasks.earthquake import (
@@ -279,16 +280,28 @@ def test_baselines_by_hand(tmp_path: Path) -> None:
     task = task_of(tmp_path)
     data = load(task)
     values = {(own.name, own.metric): own for own in task.baselines(data)}
-    assert len(values) == 10
+    assert len(values) == 15
     assert [key for key, own in values.items() if own.trivial] == [("climatology", "mse")]
     mean = DAYS[1:4].mean(axis=0)
     test = DAYS[6:]
     np.testing.assert_allclose(data.climatology, mean, atol=1e-6)
     assert values["climatology", "mse"].value == pytest.approx(np.square(test - mean).mean(), abs=1e-6)
+    recent = DAYS[1:6].mean(axis=0)
+    assert values["recent_climatology", "mse"].value == pytest.approx(np.square(test - recent).mean(), abs=1e-6)
     assert values["persistence", "mse"].value == pytest.approx(np.square(test - DAYS[5:7]).mean(), abs=1e-6)
     # Persistence: 5 of -1 (fn), then 5.5 from 5 (tp) and 5.5 from -1 (fn).
     assert values["persistence", "precision"].value == 1
     assert values["persistence", "recall"].value == pytest.approx(1 / 3)
+
+
+def test_the_recent_climatology_is_of_the_last_days_before_the_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earthquake, "RECENT_DAYS", 3)
+    data = load(task_of(tmp_path))
+    np.testing.assert_allclose(data.recent_climatology, DAYS[3:6].mean(axis=0), atol=1e-6)
+    later = replace(data, test=replace(data.test, targets=data.test.targets + 1))
+    np.testing.assert_array_equal(later.recent_climatology, data.recent_climatology)
 
 
 @given(st.integers(0, 2**32 - 1))
