@@ -47,7 +47,7 @@ class Part:
     """What the lock file says of one part of a source."""
 
     sha256: str
-    bytes: int
+    size: int
     rows: int
     retrieved: str
 
