@@ -449,7 +449,7 @@ def test_summary_over_tasks() -> None:
     assert "at the control's learning rate" in sentence
     assert sentence.endswith("over retrainings, on this test period/set.")
     tuned = summarise(decide(tables, claim(tasks=("toy", "t2")), tune="lr"))
-    assert "learning rate" not in tuned["sentence"][0]
+    assert "each arm at the learning rate it chose on validation" in tuned["sentence"][0]
     tables.arm("control", np.linspace(10, 12, 10), "t3").arm("a=1", np.linspace(10, 12, 10) - BETTER, "t3")
     assert summarise(decide(tables, claim(tasks=("toy", "t2", "t3"))))["result"].tolist() == ["contradicted"]
 
