@@ -99,7 +99,7 @@ def test_fetched_frozen_and_prepared(service: tuple[Service, list[str]]) -> None
     assert list(lock) == ["usgs minmagnitude=4.5"]
     months = lock["usgs minmagnitude=4.5"]
     assert list(months) == MONTHS
-    assert [set(own) for own in months.values()] == [{"sha256", "bytes", "rows", "retrieved"}] * 3
+    assert [set(own) for own in months.values()] == [{"sha256", "size", "rows", "retrieved"}] * 3
     assert [own["rows"] for own in months.values()] == [2, 0, 2]
     prepared = USGS.prepare(Path("raw"))
     # 2000-02-01 and 2000-03-11 are the ends of months: the second is after the last day.

@@ -1,8 +1,8 @@
 """Data of a web service, which may change there: frozen by `notafluke fetch` into a lock file that one commits.
 
 The lock file has an entry for each source and set of its options, and in it, for each part (a month, say), ``sha256``,
-``bytes``, ``rows`` and when it was ``retrieved``. A run key rests on the digests, so that it never depends on what the
-service says today.
+``size`` in bytes, ``rows`` and when it was ``retrieved``. A run key rests on the digests, so that it never depends on
+what the service says today.
 """
 
 from __future__ import annotations
