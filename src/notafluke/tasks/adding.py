@@ -25,7 +25,7 @@ class Adding(GeneratedTask):
     M. Arjovsky, A. Shah, Y. Bengio, Unitary evolution recurrent neural networks, ICML 2016, section 5.2.
     """
 
-    primary_metric: ClassVar[str] = "mse"
+    primary_metric = "mse"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("mse", "lower"),)
 
     def __init__(

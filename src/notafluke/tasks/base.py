@@ -132,7 +132,7 @@ class Task(ABC):
     """By how many time steps a sample follows the one before it, the first of a split the last of the split before;
     None when samples have nothing to do with each other. A state can be carried, and one can learn online, only along
     time."""
-    primary_metric: ClassVar[str]
+    primary_metric: str
     metrics: ClassVar[tuple[Metric, ...]]
     """Every metric that `test_metrics` returns, the primary one first."""
     varies_with_seed: ClassVar[bool]

@@ -84,7 +84,7 @@ class CharacterTask(DatasetTask):
 
     kind: ClassVar[Kind] = "classes"
     targets_at: ClassVar[TargetsAt] = "every"
-    primary_metric: ClassVar[str] = BITS
+    primary_metric = BITS
     parts: ClassVar[tuple[str, ...]]
     """The parts of the corpus: each has texts of its own for train, validation and test."""
 

@@ -37,7 +37,7 @@ class CopyMemory(GeneratedTask):
 
     kind: ClassVar[Kind] = "classes"
     targets_at: ClassVar[TargetsAt] = "every"
-    primary_metric: ClassVar[str] = "log_loss"
+    primary_metric = "log_loss"
     metrics: ClassVar[tuple[Metric, ...]] = (*CLASS_METRICS, Metric("recall_accuracy", "higher", "share"))
 
     def __init__(

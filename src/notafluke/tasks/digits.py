@@ -159,7 +159,7 @@ class ImageClassification(DatasetTask):
     """
 
     kind: ClassVar[Kind] = "classes"
-    primary_metric: ClassVar[str] = "log_loss"
+    primary_metric = "log_loss"
     metrics: ClassVar[tuple[Metric, ...]] = CLASS_METRICS
 
     def __init__(

@@ -38,6 +38,7 @@ HIT = 1.0
 RECENT_DAYS = 1826
 """Days of the recent climatology: five years."""
 SCORINGS = ("all", "published")
+PRIMARIES = ("mse", "f1", "mcc")
 DETECTION = ("precision", "recall", "f1", "mcc")
 COUNTS = ("tp", "tn", "fp", "fn")
 
@@ -77,13 +78,15 @@ class Earthquake(DatasetTask):
     which the splits go.
 
     Metrics (test period), over all cells and days; a prediction hits when |prediction - truth| < 1:
-    - mse (primary), of magnitudes, -1 where it is quiet.
+    - mse, of magnitudes, -1 where it is quiet.
     - tp: hit and truth > 0; tn: hit and truth <= 0; fp: miss and truth < prediction; fn: miss and truth >= prediction.
     - precision, recall, f1, mcc of these four.
+    The primary one is mse, unless the option `primary` names f1 or mcc, which a loss that does not forecast means can
+    be judged by.
 
-    Baselines: climatology, the mean of each cell over the training days: trivial, because it is what one learns from
-    the targets alone, without any input; recent_climatology, over the five years before the test: as the catalogue
-    grows, a network that only follows its rate reaches this; persistence, tomorrow as today.
+    Baselines: climatology, the mean of each cell over the training days: trivial on the primary metric, because it is
+    what one learns from the targets alone, without any input; recent_climatology, over the five years before the test:
+    as the catalogue grows, a network that only follows its rate reaches this; persistence, tomorrow as today.
 
     Options: source, minimum_magnitude: see EarthquakeCatalogue. step: degrees, a whole number of them in 180. region:
     [south, north, west, east] in degrees, of which the cells with their centre inside are kept (west > east crosses
@@ -92,7 +95,7 @@ class Earthquake(DatasetTask):
     """
 
     advance: ClassVar[int | None] = 1
-    primary_metric: ClassVar[str] = "mse"
+    primary_metric = PRIMARIES[0]
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mse", "lower", "magnitude^2"),
         Metric("precision", "higher", "share"),
@@ -113,6 +116,7 @@ class Earthquake(DatasetTask):
         region: Sequence[float] | None = None,
         minimum_magnitude: float = 4.5,
         scoring: str = "all",
+        primary: str = "mse",
         start: str = "1973-01-01",
         train_end: str = "2011-12-31",
         validation_end: str = "2012-12-31",
@@ -124,6 +128,7 @@ class Earthquake(DatasetTask):
         self.region = region
         self.minimum_magnitude = minimum_magnitude
         self.scoring = scoring
+        self.primary_metric = primary
         self.start = start
         self.train_end = train_end
         self.validation_end = validation_end
@@ -157,6 +162,8 @@ class Earthquake(DatasetTask):
             raise UsageError(f"task.minimum_magnitude={self.minimum_magnitude!r}: it must be from {low:g} to {high:g}")
         if self.scoring not in SCORINGS:
             raise UsageError(f"task.scoring={self.scoring!r}{did_you_mean(self.scoring, SCORINGS)}")
+        if self.primary_metric not in PRIMARIES:
+            raise UsageError(f"task.primary={self.primary_metric!r}{did_you_mean(self.primary_metric, PRIMARIES)}")
         dates = {name: getattr(self, name) for name in ("start", "train_end", "validation_end", "test_end")}
         for name, value in dates.items():
             if not _is_date(value):
@@ -213,7 +220,7 @@ class Earthquake(DatasetTask):
             "persistence": data.test.inputs[:, -1],
         }
         return tuple(
-            Baseline(name, metric, value, trivial=(name, metric) == ("climatology", "mse"))
+            Baseline(name, metric, value, trivial=(name, metric) == ("climatology", self.primary_metric))
             for name, own in predictions.items()
             for metric, value in self._scores(own, truth).items()
             if metric not in COUNTS

@@ -147,7 +147,7 @@ class Harmony(DatasetTask):
 
     kind: ClassVar[Kind] = "classes"
     targets_at: ClassVar[TargetsAt] = "sequence"
-    primary_metric: ClassVar[str] = "nll"
+    primary_metric = "nll"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("nll", "lower", "nats a symbol"),
         Metric("accuracy", "higher", "share"),

@@ -41,7 +41,7 @@ class LottoTask(Task):
     no evidence against it.
     """
 
-    primary_metric: ClassVar[str] = "hits"
+    primary_metric = "hits"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("hits", "higher", "numbers a draw"),
         Metric("mse", "lower"),

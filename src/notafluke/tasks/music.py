@@ -137,7 +137,7 @@ class Music(DatasetTask):
 
     kind: ClassVar[Kind] = "labels"
     targets_at: ClassVar[TargetsAt] = "every"
-    primary_metric: ClassVar[str] = "nll"
+    primary_metric = "nll"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("nll", "lower", "nats a frame"),
         Metric("note_f1", "higher"),

@@ -35,7 +35,7 @@ class Reversal(GeneratedTask):
 
     kind: ClassVar[Kind] = "classes"
     targets_at: ClassVar[TargetsAt] = "sequence"
-    primary_metric: ClassVar[str] = "log_loss"
+    primary_metric = "log_loss"
     metrics: ClassVar[tuple[Metric, ...]] = (*CLASS_METRICS, Metric("exact_match", "higher", "share"))
 
     def __init__(

@@ -97,7 +97,7 @@ class Stock(DatasetTask):
     """
 
     advance: ClassVar[int | None] = 1
-    primary_metric: ClassVar[str] = "mse"
+    primary_metric = "mse"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mse", "lower", "%^2"),
         Metric("directional_accuracy", "higher", "share of days"),

@@ -78,7 +78,7 @@ class StockPick(DatasetTask):
     train_end, validation_end, test_end: last dates of the periods, inclusive; later prices are unused.
     """
 
-    primary_metric: ClassVar[str] = "mse"
+    primary_metric = "mse"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mse", "lower", "%^2"),
         Metric("pick_return", "higher", "%"),
