@@ -18,6 +18,8 @@ CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = [
     ["train"],
     ["train-cells"],
+    ["prepare"],
+    ["fetch"],
     ["plan"],
     ["decide"],
     ["show"],
