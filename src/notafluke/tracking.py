@@ -21,7 +21,7 @@ from filelock import FileLock
 from notafluke.configuration import component_options, flatten
 from notafluke.plan import Cell, Plan
 from notafluke.provenance import git
-from notafluke.records import RunRecord, read_history, read_record
+from notafluke.records import SAMPLES, RunRecord, read_history, read_record
 from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class Experiment:
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
-    def finish(self, run_id: str, record: RunRecord) -> None:
-        """Log the final metrics and the outcome, and end the run honestly."""
+    def finish(self, run_id: str, record: RunRecord, folder: Path) -> None:
+        """Log the final metrics, the outcome and what the network wrote, and end the run honestly."""
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
@@ -168,6 +168,8 @@ class Experiment:
         metrics = [Metric(name, float(value), now, 0) for name, value in values.items()]
         run_tags = [RunTag(name, str(value)) for name, value in tags.items() if value]
         self.client.log_batch(run_id, metrics=metrics, tags=run_tags)
+        for sample in sorted((folder / SAMPLES).glob("*")):
+            self.client.log_artifact(run_id, str(sample), SAMPLES)
         self.client.set_terminated(run_id, "FINISHED" if record.outcome == "ok" else "FAILED")
 
     def finish_cell(self, run_id: str, records: Sequence[RunRecord]) -> None:
@@ -225,7 +227,8 @@ class LiveLog:
         """End the run of one seed."""
         with self._tolerantly():
             if self.experiment and record.seed in self.run_ids:
-                self.experiment.finish(self.run_ids.pop(record.seed), record)
+                run_id = self.run_ids.pop(record.seed)
+                self.experiment.finish(run_id, record, self.cell.run_folder(record.seed))
 
     def finish_cell(self) -> None:
         """End the run of the cell, which shows all seeds recorded so far."""
@@ -259,7 +262,7 @@ def synchronise(plan: Plan) -> int:
             if record.run_key not in known:
                 run_id = experiment.seed_run(parent, cell, config, record.seed)
                 experiment.log_history(run_id, read_history(cell.run_folder(record.seed)))
-                experiment.finish(run_id, record)
+                experiment.finish(run_id, record, cell.run_folder(record.seed))
                 added += 1
         experiment.finish_cell(parent, recorded_runs(cell))
     return added
