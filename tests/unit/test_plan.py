@@ -606,9 +606,7 @@ class TestCache:
         with pytest.raises(UsageError, match=r"prices\.csv"):
             load_plan("tiny")
 
-    def test_stale_when_a_folder_of_data_gets_another_file(
-        self, makes: list[str], conf: Path, tmp_path: Path
-    ) -> None:
+    def test_stale_when_a_folder_of_data_gets_another_file(self, makes: list[str], conf: Path, tmp_path: Path) -> None:
         novels = tmp_path / "novels"
         novels.mkdir()
         for name in ("a", "b", "c", "d"):
