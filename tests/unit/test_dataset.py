@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,15 @@ class TestDigest:
         assert file_declaration(str(tmp_path / "moved"), {}) == first
         (tmp_path / "moved" / "a.txt").rename(tmp_path / "moved" / "z.txt")
         assert file_declaration(str(tmp_path / "moved"), {}) != first
+
+    def test_a_name_that_is_no_text_is_told(self, tmp_path: Path) -> None:
+        """Bytes that are not UTF-8 can stand in a name, but in no listing, no JSON file and no line."""
+        try:
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_text("1\n")
+        except OSError:
+            pytest.skip("this file system has no such names")
+        with pytest.raises(UsageError, match=r"the name of the file '\\udcff\.txt' is not UTF-8 text; rename it"):
+            file_declaration(str(tmp_path), {})
 
     def test_no_such_file(self) -> None:
         with pytest.raises(UsageError, match=r"task\.source=tem: there is no such file .*; did you mean 'ten'\?"):

@@ -91,6 +91,11 @@ class Dataset(ABC):
         return () if self.source in self.embedded else tuple(files_below(Path(self.source)))
 
     @property
+    def shown_source(self) -> str:
+        """The source without the place of the user's file or folder."""
+        return self.source if self.source in self.embedded else Path(self.source).resolve().name
+
+    @property
     def licence(self) -> str:
         """The licence of the data."""
         return self.embedded.get(self.source, "the user's own file")
@@ -199,7 +204,7 @@ def prepare(dataset: Dataset, results: Path) -> Path:
         provenance = {
             "name": dataset.name,
             "digest": dataset.digest,
-            "source": dataset.source if dataset.source in dataset.embedded else Path(dataset.source).name,
+            "source": dataset.shown_source,
             "raw": dataset.declaration(),
             "licence": dataset.licence,
             "options": {key: value for key, value in asdict(dataset).items() if key != "source"},
@@ -255,10 +260,24 @@ def file_declaration(path: str, valid: Mapping[str, str]) -> dict[str, str]:
 
 
 def files_below(place: Path) -> list[Path]:
-    """Return a file itself, or the files of a folder and its folders, sorted; nothing where there is no such place."""
+    """Return a file itself, or the files of a folder and its folders, sorted; nothing where there is no such place.
+
+    Raises UsageError for a name that is no text.
+    """
     if place.is_dir():
-        return sorted(own for own in place.rglob("*") if own.is_file())
+        return require_text_names(place, sorted(own for own in place.rglob("*") if own.is_file()))
     return [place] if place.is_file() else []
+
+
+def require_text_names(place: Path, files: list[Path]) -> list[Path]:
+    """Return the files of a folder. Raises UsageError for a name that is not UTF-8: no JSON and no line can say it."""
+    for file in files:
+        name = str(file.relative_to(place))
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{place}: the name of the file {name!r} is not UTF-8 text; rename it") from None
+    return files
 
 
 def _sha256(source: str, file: Path, valid: Mapping[str, str] | None = None) -> str:
