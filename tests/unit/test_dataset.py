@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from notafluke.errors import UsageError
+from notafluke.files import write_atomic
+from notafluke.tasks import dataset
 from notafluke.tasks.base import Baseline, Float32, Metric, Split, TaskData
 from notafluke.tasks.dataset import (
     ARRAYS,
@@ -198,6 +200,37 @@ class TestTask:
         prepare(Numbers("ten"), tmp_path)
         assert len(NumbersTask("ten", tmp_path).load(0, 0).train.inputs) == 4
         assert len(NumbersTask("ten", tmp_path / "other").load(0, 0).train.inputs) == 2
+
+    def test_an_example_is_never_trained_on(self, tmp_path: Path) -> None:
+        task = NumbersTask("ten", tmp_path)
+        task.check()
+        for damage in (lambda folder: None, lambda folder: (folder / PROVENANCE).unlink()):
+            task = NumbersTask("ten", tmp_path)
+            task.example_will_do = False
+            damage(task.prepared_folder())
+            with pytest.raises(UsageError, match=r"numbers-.*: the data are not prepared, or damaged; try again"):
+                task.load(0, 0)
+            prepare(Numbers("ten"), tmp_path)
+            assert len(task.load(0, 0).train.inputs) == 4
+
+    def test_data_stay_readable_while_they_are_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two processes that found nothing both prepare; what the first has finished is never away."""
+        prepare(Numbers("ten"), tmp_path)
+        seen = []
+
+        def writing(path: Path, content: str | bytes) -> Path:
+            seen.append(read_prepared(Numbers("ten"), tmp_path) is not None)
+            written = write_atomic(path, content)
+            seen.append(read_prepared(Numbers("ten"), tmp_path) is not None)
+            return written
+
+        monkeypatch.setattr(dataset, "write_atomic", writing)
+        answers = iter([None])
+        monkeypatch.setattr(dataset, "read_prepared", lambda *arguments: next(answers))
+        prepare(Numbers("ten"), tmp_path)
+        assert seen == [True] * 4
 
     def test_prepared_data_are_read(self, tmp_path: Path) -> None:
         task = NumbersTask("ten", tmp_path)

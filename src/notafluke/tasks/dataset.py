@@ -120,6 +120,8 @@ class DatasetTask(Task):
     """A task whose data come from outside, the same for every seed and replica."""
 
     varies_with_seed: ClassVar[bool] = False
+    example_will_do: bool = True
+    """Whether the invented example stands in for data that are not prepared; whoever trains says no."""
 
     @property
     @abstractmethod
@@ -165,10 +167,17 @@ class DatasetTask(Task):
 
     @functools.cached_property
     def prepared(self) -> Prepared:
-        """The prepared data; before they are, those of a source that is read in a moment, else the invented example."""
+        """The prepared data; before they are, those of a source that is read in a moment, else the invented example.
+
+        Raises UsageError where the example will not do: another process may be writing the data, or have removed them.
+        """
         self.check_options()
         dataset = self.dataset
-        return _prepared(dataset, self.results, dataset.digest, _stamp(dataset.folder(self.results)))
+        folder = dataset.folder(self.results)
+        found = _prepared(dataset, self.results, dataset.digest, _stamp(folder), self.example_will_do)
+        if found is None:
+            raise UsageError(f"{folder}: the data are not prepared, or damaged; try again")
+        return found
 
     @functools.cached_property
     def _cut(self) -> TaskData:
@@ -176,12 +185,17 @@ class DatasetTask(Task):
 
 
 @functools.lru_cache(maxsize=4)
-def _prepared(dataset: Dataset, results: Path, digest: str, stamp: str) -> Prepared:
-    """Arms share what they read. ``digest`` tells a file from the same file edited, ``stamp`` what is stored of it."""
+def _prepared(dataset: Dataset, results: Path, digest: str, stamp: str, example_will_do: bool) -> Prepared | None:
+    """Arms share what they read. ``digest`` tells a file from the same file edited, ``stamp`` what is stored of it.
+
+    None where there is nothing but an example, and it will not do.
+    """
     stored = read_prepared(dataset, results)
     if stored is not None:
         return stored
-    return dataset.example() if dataset.takes_long else dataset.prepare(results / "data" / RAW)
+    if not dataset.takes_long:
+        return dataset.prepare(results / "data" / RAW)
+    return dataset.example() if example_will_do else None
 
 
 def _stamp(folder: Path) -> str:
@@ -199,7 +213,7 @@ def prepare(dataset: Dataset, results: Path) -> Path:
         prepared = dataset.prepare(results / "data" / RAW)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **prepared.arrays)
-        (folder / PROVENANCE).unlink(missing_ok=True)
+        # An earlier provenance stays until the new one is there: another process may be reading these very data.
         write_atomic(folder / ARRAYS, buffer.getvalue())
         provenance = {
             "name": dataset.name,
