@@ -1,9 +1,9 @@
 """Evidence over test samples in place of seeds: where every seed is tested on the same days or draws.
 
 Retraining a network brings no further test day and no further draw, so seeds cannot say whether a trading rule beats
-the market on other days, or a lottery can be guessed. Here the networks stay as they were trained and the test samples are the chance:
-a moving-block bootstrap and White's reality check over days, the exact distribution of the hits over draws. What is
-judged are the series that a task gives of each test sample (`Task.by_sample`):
+the market on other days, or a lottery can be guessed. Here the networks stay as they were trained and the test samples
+are the chance: a moving-block bootstrap and White's reality check over days, the exact distribution of the hits over
+draws. What is judged are the series that a task gives of each test sample (`Task.by_sample`):
 
 - ``strategy_return`` and ``market_return``: log returns of each day in per cent;
 - ``hits``, ``drawn`` and ``numbers``: of each draw how many of ``drawn`` guessed numbers are among the ``drawn`` that

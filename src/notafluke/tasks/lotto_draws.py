@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import ClassVar
 
 import numpy as np
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from notafluke.errors import UsageError
 from notafluke.tasks.base import Float32, Int64, Split, require_whole
+from notafluke.tasks.checks import require_dates
 from notafluke.tasks.dataset import DatasetTask, Prepared
-from notafluke.tasks.lotto_csv import GENERATED, LottoFile, is_date
+from notafluke.tasks.lotto_csv import GENERATED, LottoFile
 from notafluke.tasks.lotto_scores import LottoData, LottoTask
 
 VALIDATION_SHARE = TEST_SHARE = 5
@@ -91,13 +91,7 @@ class LottoDraws(LottoTask, DatasetTask):
         for name, size in sizes.items():
             require_whole(name, size, 1)
         dates = ends if self.start is None else {"start": self.start, **ends}
-        for name, date in dates.items():
-            if not is_date(date):
-                raise UsageError(f"task.{name}={date!r}: it must be a date, YYYY-MM-DD")
-        names = list(dates)
-        for earlier, later in itertools.pairwise(names):
-            if dates[earlier] >= dates[later]:
-                raise UsageError(f"task.{later}={dates[later]}: it must come after task.{earlier}={dates[earlier]}")
+        require_dates(dates)
         if sizes and ends:
             name = next(iter(ends))
             raise UsageError(f"task.{name}={ends[name]}: give dates or sizes of the splits, not both")

@@ -28,7 +28,8 @@ from notafluke.tasks.base import (
     require_shape,
     require_whole,
 )
-from notafluke.tasks.chorales import EMBEDDED, music21_chorales, read_chorale_file, require_source
+from notafluke.tasks.checks import require_source
+from notafluke.tasks.chorales import EMBEDDED, music21_chorales, read_chorale_file
 from notafluke.tasks.dataset import Dataset, DatasetTask, Prepared, file_declaration, package_declaration
 from notafluke.tasks.midi import read_midi_folder, write_midi
 from notafluke.tasks.piano_rolls import KEYS, LOWEST, Piece, UInt8, longest_copied_run, roll_of_pitches, share_out

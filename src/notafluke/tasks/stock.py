@@ -22,8 +22,8 @@ from notafluke.tasks.base import (
     require_shape,
     require_whole,
 )
+from notafluke.tasks.checks import require_dates, require_source
 from notafluke.tasks.dataset import DatasetTask, Prepared
-from notafluke.tasks.stock_csv import require_dates
 from notafluke.tasks.stock_prices import StockPrices
 from notafluke.tasks.stock_rule import (
     annual_yield,
@@ -155,8 +155,7 @@ class Stock(DatasetTask):
             raise UsageError(f"task.threshold={self.threshold!r}{did_you_mean(self.threshold, ('median', 'zero'))}")
         if not _is_share(self.cost):
             raise UsageError(f"task.cost={self.cost!r}: it must be a number from 0 to below 1 (0.0005 is 0.05 %)")
-        if not _is_text(self.source):
-            raise UsageError(f"task.source={self.source!r}: it must be 'arch' or the path of a CSV file")
+        require_source(self.source, "'arch' or the path of a CSV file")
 
     def cut(self, prepared: Prepared) -> StockData:
         """Cut the prices; see `cut_prices`."""
@@ -276,10 +275,6 @@ def _require_rows(
 
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _stock_data(data: TaskData) -> StockData:

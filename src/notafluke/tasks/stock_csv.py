@@ -13,7 +13,7 @@ import math
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ import numpy as np
 
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.tasks.base import Float64
+from notafluke.tasks.checks import is_date
 
 LONG_GAP = 7
 """Calendar days between two rows; more are counted as a gap. No exchange pauses so long in an ordinary year."""
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _GZIP = b"\x1f\x8b"
 
@@ -129,17 +129,6 @@ def number(cell: str) -> float:
     return float(cell) if _NUMBER.fullmatch(cell) else math.nan
 
 
-def is_date(value: object) -> bool:
-    """Return whether a value is a text YYYY-MM-DD that is a day of the calendar."""
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        return False
-    try:
-        datetime.date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
 def in_order(dates: Sequence[str], same: Callable[[int, int], bool]) -> tuple[list[int], dict[str, int]]:
     """Return which rows to keep, in the order of their dates, and facts: what was repaired.
 
@@ -168,16 +157,6 @@ def facts_of_dates(dates: Sequence[str]) -> dict[str, Any]:
         f"gaps_over_{LONG_GAP}_days": sum(gap > LONG_GAP for gap in gaps),
         "longest_gap": None if longest is None else f"{gaps[longest]} days, {dates[longest]} to {dates[longest + 1]}",
     }
-
-
-def require_dates(dates: Mapping[str, object]) -> None:
-    """Raise UsageError where the options, by name in their order in time, are not dates that ascend."""
-    for name, value in dates.items():
-        if not is_date(value):
-            raise UsageError(f"task.{name}={value!r}: it must be a date, YYYY-MM-DD")
-    for earlier, later in itertools.pairwise(dates):
-        if str(dates[earlier]) >= str(dates[later]):
-            raise UsageError(f"task.{later}={dates[later]}: it must come after task.{earlier}={dates[earlier]}")
 
 
 def invented_walk(seed: int, days: int, drift: float = 0.0005, sd: float = 0.01) -> Float64:

@@ -22,8 +22,8 @@ from notafluke.tasks.base import (
     require_shape,
     require_whole,
 )
+from notafluke.tasks.checks import require_dates, require_source
 from notafluke.tasks.dataset import DatasetTask, Prepared
-from notafluke.tasks.stock_csv import require_dates
 from notafluke.tasks.stock_table import StockTable
 
 _NO_VARIATION = 1e-9
@@ -131,8 +131,7 @@ class StockPick(DatasetTask):
             require_whole(name, getattr(self, name), 1)
         ends = {"train_end": self.train_end, "validation_end": self.validation_end, "test_end": self.test_end}
         require_dates(ends if self.start is None else {"start": self.start, **ends})
-        if not _is_text(self.source):
-            raise UsageError(f"task.source={self.source!r}: it must be 'arch' or the path of a CSV file")
+        require_source(self.source, "'arch' or the path of a CSV file")
 
     def cut(self, prepared: Prepared) -> StockPickData:
         """Cut the closes into samples and splits and scale them. Raises UsageError where there are too few rows."""
@@ -259,10 +258,6 @@ def rank_correlation(forecast: Float64, truth: Float64) -> float:
     scale = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
     together = (one * two).sum(axis=1)
     return float(np.divide(together, scale, out=np.zeros_like(scale), where=scale > 0).mean())
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _pick_data(data: TaskData) -> StockPickData:
