@@ -47,6 +47,7 @@ def test_overrides_drop_the_claims_whose_arms_are_gone(project):
 
 def test_declared_looks_are_counted_and_others_are_refused(pristine):
     pristine.edit("conf/study/tiny.yaml", "alpha: 0.5", "alpha: 0.5\nlooks: [3, 5]")
+    pristine.train_in_one_job()
     pristine.snakemake()
     runs = pristine.runs()
     assert list(pristine.significance()["look"]) == ["1 of 2", "1 of 2"]
