@@ -47,23 +47,14 @@ def test_comments_change_nothing_and_another_analysis_decides_again(project):
     assert project.tree() == before
 
     project.edit("conf/activation/iris.yaml", "description: ", "description: Another description of ")
-    decides_again_without_training(project)
-    project.edit("conf/activation/iris.yaml", "description: Another description of ", "description: ")
-    assert project.snakemake("-n").nothing_to_do
-    project.edit("src/notafluke/sentences.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
-    decides_again_without_training(project)
-
-    project.edit("conf/activation/iris.yaml", "description: ", "description: Another description of ")
     project.snakemake()
     assert not project.trained_since(runs)
     assert "Another description of Iris" in project.markdown()
+
+    project.edit("src/notafluke/sentences.py", 'SCOPE = "over retrainings', 'SCOPE = "over many retrainings')
+    project.snakemake()
+    assert not project.trained_since(runs)
     assert "over many retrainings" in project.markdown()
-
-
-def decides_again_without_training(project):
-    plan = project.snakemake("-n").output
-    assert "decide" in plan
-    assert TRAINING not in plan
 
 
 def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
