@@ -60,7 +60,7 @@ def test_comments_change_nothing_and_another_analysis_decides_again(project):
 def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
     before, mean = project.runs(), project.significance().loc["activation=iris", "treatment_mean"]
     project.edit(ACTIVATIONS, IRIS, CHANGED)
-    project.snakemake()
+    project.snakemake("decide")
     new = project.trained_since(before)
     assert len(new) == 3
     assert {project.record(path)["changes"].get("activation") for path in new} == {"iris"}
