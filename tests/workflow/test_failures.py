@@ -51,6 +51,7 @@ forget_bias: 1.0
 FAULTS = """
 title: Treatments that fail
 alpha: 0.9
+cells_per_job: 3
 control: {model.hidden_size: 4, optimizer.lr: 0.1, trainer.batch_size: 16, trainer.max_epochs: 2}
 tasks:
   adding: {task.length: 2, task.train_size: 256, task.validation_size: 64, task.test_size: 64}
