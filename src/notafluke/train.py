@@ -29,6 +29,7 @@ from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
 from notafluke.registration import register
 from notafluke.tasks.base import Task
+from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.determinism import pin_environment
 from notafluke.tuning import Tuning, read_tuning, tune, tuning_seeds, write_tuning
 
@@ -94,6 +95,10 @@ class CellTraining:
 
         self.run, self.cell = run, cell
         self.task: Task = components.build_task(run.config)
+        if isinstance(self.task, DatasetTask):
+            self.task.example_will_do = False
+            # Read once, here, where data that are gone end it all, and are no crash of a seed.
+            self.task.check()
         self.recipe = components.build_recipe(run.config)
         self.provenance = provenance()
         execution = run.config["execution"]

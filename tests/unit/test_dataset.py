@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from notafluke.errors import UsageError
+from notafluke.files import write_atomic
+from notafluke.tasks import dataset
 from notafluke.tasks.base import Baseline, Float32, Metric, Split, TaskData
 from notafluke.tasks.dataset import (
     ARRAYS,
@@ -172,6 +175,15 @@ class TestDigest:
         (tmp_path / "moved" / "a.txt").rename(tmp_path / "moved" / "z.txt")
         assert file_declaration(str(tmp_path / "moved"), {}) != first
 
+    def test_a_name_that_is_no_text_is_told(self, tmp_path: Path) -> None:
+        """Bytes that are not UTF-8 can stand in a name, but in no listing, no JSON file and no line."""
+        try:
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_text("1\n")
+        except OSError:
+            pytest.skip("this file system has no such names")
+        with pytest.raises(UsageError, match=r"the name of the file '\\udcff\.txt' is not UTF-8 text; rename it"):
+            file_declaration(str(tmp_path), {})
+
     def test_no_such_file(self) -> None:
         with pytest.raises(UsageError, match=r"task\.source=tem: there is no such file .*; did you mean 'ten'\?"):
             Numbers("tem").digest  # noqa: B018
@@ -188,6 +200,37 @@ class TestTask:
         prepare(Numbers("ten"), tmp_path)
         assert len(NumbersTask("ten", tmp_path).load(0, 0).train.inputs) == 4
         assert len(NumbersTask("ten", tmp_path / "other").load(0, 0).train.inputs) == 2
+
+    def test_an_example_is_never_trained_on(self, tmp_path: Path) -> None:
+        task = NumbersTask("ten", tmp_path)
+        task.check()
+        for damage in (lambda folder: None, lambda folder: (folder / PROVENANCE).unlink()):
+            task = NumbersTask("ten", tmp_path)
+            task.example_will_do = False
+            damage(task.prepared_folder())
+            with pytest.raises(UsageError, match=r"numbers-.*: the data are not prepared, or damaged; try again"):
+                task.load(0, 0)
+            prepare(Numbers("ten"), tmp_path)
+            assert len(task.load(0, 0).train.inputs) == 4
+
+    def test_data_stay_readable_while_they_are_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two processes that found nothing both prepare; what the first has finished is never away."""
+        prepare(Numbers("ten"), tmp_path)
+        seen = []
+
+        def writing(path: Path, content: str | bytes) -> Path:
+            seen.append(read_prepared(Numbers("ten"), tmp_path) is not None)
+            written = write_atomic(path, content)
+            seen.append(read_prepared(Numbers("ten"), tmp_path) is not None)
+            return written
+
+        monkeypatch.setattr(dataset, "write_atomic", writing)
+        answers = iter([None])
+        monkeypatch.setattr(dataset, "read_prepared", lambda *arguments: next(answers))
+        prepare(Numbers("ten"), tmp_path)
+        assert seen == [True] * 4
 
     def test_prepared_data_are_read(self, tmp_path: Path) -> None:
         task = NumbersTask("ten", tmp_path)

@@ -606,6 +606,22 @@ class TestCache:
         with pytest.raises(UsageError, match=r"prices\.csv"):
             load_plan("tiny")
 
+    def test_stale_when_a_folder_of_data_gets_another_file(self, makes: list[str], conf: Path, tmp_path: Path) -> None:
+        novels = tmp_path / "novels"
+        novels.mkdir()
+        for name in ("a", "b", "c", "d"):
+            (novels / f"{name}.txt").write_text(f"{name} told a tale. " * 300, encoding="utf-8")
+        write_study(conf, tasks={"text": {"task.source": str(novels), "model.hidden_size": 4, "task.length": 8}})
+        before = load_plan("tiny")
+        assert load_plan("tiny") == before and len(makes) == 1
+        (novels / "below").mkdir()
+        (novels / "below" / "e.txt").write_text("One more tale. " * 300, encoding="utf-8")
+        after = load_plan("tiny")
+        assert len(makes) == 2
+        assert {own.key for own in after.distinct_cells}.isdisjoint(own.key for own in before.distinct_cells)
+        (novels / "below" / "e.txt").unlink()
+        assert {own.key for own in load_plan("tiny").distinct_cells} == {own.key for own in before.distinct_cells}
+
     def test_errors_are_not_cached(self, makes: list[str]) -> None:
         for _ in range(2):
             with pytest.raises(UsageError, match="did you mean 'iris'"):

@@ -157,6 +157,11 @@ class TestExpansion:
         study = load(conf, make(tasks=tasks, sweep={"activation": "tanh,iris"}))
         assert list(study.arms) == ["adding", "lotto"]
 
+    def test_an_empty_value_takes_a_whole_section_away(self, conf: Path, make: Make) -> None:
+        base = make(sweep={"activation": "tanh,iris"}, claims={"iris": CLAIM}, alpha=0.1)
+        study = load(conf, make(extends=base, claims=None, alpha=None))
+        assert (study.claims, study.alpha) == ((), 0.05)
+
     @pytest.mark.parametrize(
         ("seeds", "expected"),
         [("range(0,4)", (0, 1, 2, 3)), ("7", (7,)), (7, (7,)), ("5,3,1", (5, 3, 1)), ("range(2,9,3)", (2, 5, 8))],

@@ -118,6 +118,10 @@ class TestDigits:
 
 
 class TestImages:
+    def test_the_decoder_and_the_baselines_are_declared(self, tmp_path: Path) -> None:
+        """Another version of them may give other pixels and other baselines from the same files."""
+        assert set(task_of(pets(tmp_path, each=3)).declaration()) == {"sha256", "pillow", "scikit-learn"}
+
     def test_from_files_to_metrics_by_hand(self, tmp_path: Path) -> None:
         """Three images a class: one for each split, in the order of their names."""
         task = task_of(pets(tmp_path, each=3))

@@ -174,6 +174,7 @@ def changed(**cells: str) -> str:
             "q.csv: row 1: no column 'magType'; did you mean 'mag_type'? valid: "
             + ", ".join(sorted(HEADER.replace("magType", "mag_type").split(","))),
         ),
+        (HEADER.replace("depth", "mag") + "\n", "q.csv: row 1: the column 'mag' stands there twice"),
         (HEADER + "\n", "q.csv: there is no event in it"),
         (
             catalogue(row("2000-01-02T00:00:00Z"), row("2000-01-03T00:00:00Z")),

@@ -70,6 +70,14 @@ class TestReading:
         assert np.array_equal(found.pixels[..., 0], [255 - GREY, GREY // 2, GREY])
         assert found.splits.tolist() == [UNDECIDED] * 3 and found.full_scale == 255
 
+    def test_a_damaged_archive_is_told(self, tmp_path: Path) -> None:
+        """The version of the format that an entry of the directory says it needs is 25.5."""
+        source = zip_of(tmp_path / "images.zip", several("cat/1.png", "dog/1.png"))
+        content = bytearray(Path(source).read_bytes())
+        content[content.index(b"PK\x01\x02") + 6] = 255
+        Path(source).write_bytes(content)
+        assert "expected a folder or a zip archive of images" in refusal(source)
+
     def test_an_archive_is_read_as_its_folder(self, tmp_path: Path) -> None:
         files = several("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/2.png", "val/dog/9.png")
         folder = read_images(folder_of(tmp_path / "folder", files), None)

@@ -311,5 +311,9 @@ def test_a_file_is_declared_by_its_content(tmp_path: Path) -> None:
     other = made(tmp_path, pieces() | {"valid": [walk(9, 6)]})
     assert other.declaration() != before
     assert set(Music(source="music21").declaration()) == {"package", "version"}
+    assert set(other.declaration()) == {"sha256"} and set(Music(source=str(tmp_path)).declaration()) == {
+        "sha256",
+        "music21",
+    }, "which reads MIDI files"
     assert Music(source="music21").dataset.takes_long and Music(source=str(tmp_path)).dataset.takes_long
     assert not other.dataset.takes_long

@@ -251,6 +251,7 @@ class TestJson:
             ("", None, "row 1, column 1: this is not JSON, or it is cut short"),
             (b"\xff\xfe", None, "this is not a JSON file: it is not UTF-8 text"),
             ("[" * 200_000, None, "the lists are nested too deep"),
+            ("9" * 5000, None, "this is not JSON that can be read: Exceeds the limit (4300 digits)"),
             ([], None, "a list where an object with the keys train, valid, test is needed"),
             ({**good(), "vaild": []}, None, "key \"vaild\"; did you mean 'valid'? valid: test, train, valid"),
             ({"train": [WALK], "test": [WALK]}, None, "no key 'valid'"),

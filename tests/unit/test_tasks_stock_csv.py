@@ -114,6 +114,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
             "prices.csv: row 1: no column 'Close'; did you mean 'close'? valid: Date, Open, close",
         ),
         (changed(1, 2, "Price"), "prices.csv: row 1: no column 'Close'; valid: Date, Open, Price"),
+        (changed(1, 1, "Close"), "prices.csv: row 1: the column 'Close' stands there twice"),
         (changed(1, 0, "Day"), "prices.csv: row 1: no column 'Date'; valid: Close, Day, Open"),
         (changed(4, 2, "5,6"), "prices.csv: row 4 has 4 cells, the header has 3"),
         (changed(2, 2, "5,6"), "prices.csv: row 2 has 4 cells, the header has 3"),

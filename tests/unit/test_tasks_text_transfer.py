@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -136,6 +137,7 @@ def test_provenance_names_both_but_no_place(task: TextTransfer, tmp_path: Path) 
     written = (prepare(task.dataset, tmp_path) / "provenance.json").read_text(encoding="utf-8")
     assert str(Path(task.sources["first"]).parent) not in written
     assert '"first.txt"' in written and '"second.txt"' in written
+    assert json.loads(written)["source"] == "first.txt, second.txt"
     assert [file.name for file in task.files()] == ["first.txt", "second.txt"]
     mixed = TextTransfer(first="comedies", second=task.sources["second"])
     assert mixed.dataset.licence.endswith("; the user's own file")

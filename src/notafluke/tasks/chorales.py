@@ -171,6 +171,9 @@ def _json(source: str) -> object:
         raise UsageError(
             f"{source}: row {error.lineno}, column {error.colno}: this is not JSON, or it is cut short: {error.msg}"
         ) from None
+    # A number of thousands of digits.
+    except ValueError as error:
+        raise UsageError(f"{source}: this is not JSON that can be read: {error}") from None
     except RecursionError:
         raise UsageError(f"{source}: the lists are nested too deep for pieces, frames and pitches") from None
     return content

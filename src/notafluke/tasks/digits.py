@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,7 +47,8 @@ class ImageSet(Dataset):
         """See Dataset.declaration."""
         if self.source == DIGITS:
             return package_declaration("scikit-learn", DIGITS)
-        return file_declaration(self.source, self.embedded)
+        # Pillow's decoders give the pixels, scikit-learn the baselines beside them.
+        return file_declaration(self.source, self.embedded) | {own: version(own) for own in ("pillow", "scikit-learn")}
 
     def prepare(self, raw: Path) -> Prepared:
         """See Dataset.prepare."""

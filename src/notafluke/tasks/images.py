@@ -181,7 +181,8 @@ def _opened(source: str) -> Iterator[tuple[dict[str, Callable[[], bytes]], list[
         return
     try:
         archive = zipfile.ZipFile(place)
-    except zipfile.BadZipFile:
+    # NotImplementedError: a version of the format that there is not, as in a damaged archive.
+    except (zipfile.BadZipFile, NotImplementedError):
         raise UsageError(f"task.source={source}: expected a folder or a zip archive of images") from None
     except OSError as error:
         raise UsageError(f"task.source={source}: it cannot be read: {error.strerror}") from None

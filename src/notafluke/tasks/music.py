@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,7 +59,9 @@ class MusicDataset(Dataset):
         """See Dataset."""
         if self.source in self.embedded:
             return package_declaration("music21", self.source)
-        return file_declaration(self.source, self.embedded)
+        declared = file_declaration(self.source, self.embedded)
+        # music21 reads MIDI files, and not each version the same.
+        return declared | ({"music21": version("music21")} if Path(self.source).is_dir() else {})
 
     @property
     def takes_long(self) -> bool:

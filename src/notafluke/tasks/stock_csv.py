@@ -103,8 +103,11 @@ def header(table: Table) -> list[str]:
 
 
 def require_columns(table: Table, names: Sequence[str]) -> None:
-    """Raise UsageError where the table lacks one of the columns."""
+    """Raise UsageError where the table lacks one of the columns, or has it twice: nobody can tell which is meant."""
+    found = header(table)
     for name in names:
+        if found.count(name) > 1:
+            raise UsageError(f"{table.source}: row 1: the column {name!r} stands there twice")
         if name not in table.columns:
             raise UsageError(f"{table.source}: row 1: no column {name!r}{did_you_mean(name, table.columns)}")
 

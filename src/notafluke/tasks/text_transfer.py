@@ -34,7 +34,7 @@ from notafluke.tasks.dataset import Dataset, Prepared
 
 FIRST, SECOND = PARTS = ("first", "second")
 SEPARATOR = os.pathsep
-"""Between the two sources in the one field that a dataset has for them; a path cannot hold it."""
+"""Between the two sources in the one field that a dataset has for them; a source that holds it is refused."""
 _ON_FIRST = "_first"
 _METRICS = tuple(metric for metric in CHARACTER_METRICS if metric.name in (BITS, "accuracy"))
 
@@ -59,6 +59,11 @@ class TransferDataset(Dataset):
         """The source of each part."""
         first, _, second = self.source.partition(SEPARATOR)
         return {FIRST: first, SECOND: second}
+
+    @property
+    def shown_source(self) -> str:
+        """The names of the two."""
+        return ", ".join(own if own in EMBEDDED else Path(own).resolve().name for own in self.sources.values())
 
     @property
     def licence(self) -> str:

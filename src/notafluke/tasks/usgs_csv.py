@@ -163,6 +163,8 @@ def _places(header: list[str], name: str, columns: Mapping[str, str]) -> dict[st
     for own, column in columns.items():
         if column not in names and own not in _OPTIONAL:
             raise UsageError(f"{name}: row 1: no column {column!r}{did_you_mean(column, names)}")
+        if names.count(column) > 1:
+            raise UsageError(f"{name}: row 1: the column {column!r} stands there twice")
     return {own: names.index(column) for own, column in columns.items() if column in names}
 
 
