@@ -144,9 +144,13 @@ def paired_scores(
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as dictionaries with plain floats (NaN where empty) for its whole-number columns."""
-    plain = frame.astype({name: "Float64" for name, own in frame.items() if own.dtype == "Int64"})
-    plain = plain.astype({name: np.float64 for name, own in plain.items() if own.dtype == "Float64"})
-    return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
+    # Column by column: DataFrame.astype and to_dict take ten times as long.
+    columns = [
+        own.to_numpy(np.float64, na_value=np.nan).tolist() if own.dtype in ("Int64", "Float64") else own.tolist()
+        for _, own in frame.items()
+    ]
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 # --- which comparisons -------------------------------------------------------------------------------------------

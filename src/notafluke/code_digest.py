@@ -88,13 +88,14 @@ def _definition(module_name: str, name: str) -> tuple[list[ast.stmt], list[tuple
     if name not in module.definitions:
         return [], [(star, name) for star in module.star_imports]
     nodes = module.definitions[name] + module.other_statements
-    return nodes, [found for node in nodes for found in _mentions(node, module)]
+    return nodes, [found for node in nodes for found in _mentions(node, module_name)]
 
 
 @cache
 def _definition_digest(module_name: str, name: str) -> str:
     """sha256 of the syntax trees that define a name."""
-    return _digest(_definition(module_name, name)[0])
+    nodes = _definition(module_name, name)[0]
+    return hashlib.sha256(f"[{', '.join(map(_as_json, nodes))}]".encode()).hexdigest()
 
 
 def _is_first_party(module_name: str, packages: set[str]) -> bool:
@@ -173,10 +174,12 @@ def _register(statement: ast.stmt, module: Module, package: str) -> None:
             module.star_imports.append(bound.pop("*").removesuffix(".*"))
         module.imports.update(bound)
         return
-    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     if isinstance(statement, _DEFINITIONS):
         names = {statement.name}
-    elif isinstance(statement, ast.If | ast.Try | ast.With):
+    else:
+        stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+        names = {node.id for node in stored if isinstance(node.ctx, ast.Store)}
+    if isinstance(statement, ast.If | ast.Try | ast.With):
         for node in ast.walk(statement):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 module.imports.update(_bound_by_import(node, package))
@@ -201,6 +204,7 @@ def _bound_by_import(statement: ast.Import | ast.ImportFrom, package: str) -> di
     return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in statement.names}
 
 
+@cache
 def _locate(path: str, missing_ok: bool = False) -> tuple[str, str]:
     """Split a dotted path into the module and the top-level name in it; ``*`` is the whole module."""
     parts = path.split(".")
@@ -213,15 +217,22 @@ def _locate(path: str, missing_ok: bool = False) -> tuple[str, str]:
     raise LookupError(f"no source file defines {path}")
 
 
-def _mentions(node: ast.AST, module: Module) -> Iterator[tuple[str, str]]:
-    """First-party candidates (module, name) that a syntax tree mentions."""
+@cache
+def _mentions(node: ast.stmt, module_name: str) -> list[tuple[str, str]]:
+    """First-party candidates (module, name) that a statement of a module mentions."""
+    module = read_module(module_name)
+    return list(_mentioned(node, module)) if module is not None else []
+
+
+def _mentioned(node: ast.stmt, module: Module) -> Iterator[tuple[str, str]]:
     package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
     imports = dict(module.imports)
-    for child in ast.walk(node):
+    children = list(ast.walk(node))
+    for child in children:
         if isinstance(child, ast.Import | ast.ImportFrom):
             imports.update(_bound_by_import(child, package))
     inner_chains = set()
-    for child in ast.walk(node):
+    for child in children:
         if isinstance(child, ast.Attribute):
             chain = _attribute_chain(child)
             inner_chains.add(id(child.value))
@@ -257,8 +268,9 @@ def _is_docstring(statement: ast.stmt) -> bool:
     )
 
 
-def _digest(nodes: list[ast.stmt]) -> str:
-    return hashlib.sha256(json.dumps([_plain(node) for node in nodes]).encode()).hexdigest()
+@cache
+def _as_json(node: ast.stmt) -> str:
+    return json.dumps(_plain(node))
 
 
 def _plain(node: Any) -> Any:

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from notafluke import stats
+from notafluke.claims import records
 from notafluke.pairing import Metric, Table
 from notafluke.report.columns import LUCK_COLUMNS
-from notafluke.study import BASELINE_PREFIX
+from notafluke.study import BASELINE_PREFIX, CONTROL
 
+MOST_DRAWN = 40
 LuckVerdict = Literal["better", "worse", "best is luck", "no evidence"]
 
 
@@ -29,6 +31,34 @@ def seed_luck(alpha: float, table: Table) -> pd.DataFrame:
     for column in ("n", "failed"):
         frame[column] = frame[column].astype("Int64")
     return frame
+
+
+def to_draw(luck: pd.DataFrame, decisions: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``luck`` that a figure shows: all, where these are not more than ``MOST_DRAWN``.
+
+    Else those against baselines that claims compare with, or trivial ones on the primary metric; and if these are still
+    too many, what the claims compare and the controls.
+    """
+    rows = list(zip(luck["task"], luck["metric"], luck["baseline_name"], luck["arm"], strict=True))
+    claimed = {
+        (row["task"], row["metric"], str(row["control"]).removeprefix(BASELINE_PREFIX), row["treatment"])
+        for row in records(decisions)
+        if str(row["control"]).startswith(BASELINE_PREFIX)
+    }
+    baselines = {own[:3] for own in claimed} | _trivial(decisions, scores)
+    near = [own[:3] in baselines for own in rows]
+    nearest = [own in claimed or (own[:3] in baselines and own[3] == CONTROL) for own in rows]
+    if len(rows) <= MOST_DRAWN:
+        return luck
+    return luck[near] if sum(near) <= MOST_DRAWN else luck[nearest]
+
+
+def _trivial(decisions: pd.DataFrame, scores: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Task, primary metric and name of each task's trivial baseline."""
+    primary = scores[scores["primary"].astype(bool)]
+    metrics = dict(zip(primary["task"], primary["metric"], strict=True))
+    names = zip(decisions["task"], decisions["baseline_name"], strict=True)
+    return {(task, metrics[task], name) for task, name in names if task in metrics}
 
 
 def _row(alpha: float, table: Table, task: str, metric: Metric, name: str, arm: str) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class CellTraining:
             self.recipe,
             self.task,
             [seed for _, seed in tries],
-            self.run.config["replica"],
+            # A replica is the control once more, so it trains at the rate that the control has chosen.
+            replica=0,
             device=self.device,
             tested=False,
             optimizers=[(recipes[rate].optimizer, count) for rate, count in rates.items()],

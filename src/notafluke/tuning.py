@@ -1,7 +1,8 @@
 """``tune: lr``: every arm chooses its learning rate from the same grid, on validation, with seeds of its own.
 
 The tuning seeds are never evaluated, and their runs never see the test split. So the treatment is compared with a
-control that was tuned as much, and the choice takes nothing from the seeds that decide.
+control that was tuned as much, and the choice takes nothing from the seeds that decide. It is one choice for all seeds
+of an arm: what is inferred holds at the rates that were chosen, and a replica has its original's.
 """
 
 from __future__ import annotations

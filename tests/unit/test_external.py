@@ -59,16 +59,25 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_committed_example_through_the_front_door(tmp_path: Path) -> None:
-    done = run(str(EXAMPLE), *ARGUMENTS, "--sesoi", "2%", "--out", "out", folder=tmp_path)
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """What the command says of the committed example, and the folder of its files."""
+    folder = tmp_path_factory.mktemp("example")
+    return run(str(EXAMPLE), *ARGUMENTS, "--sesoi", "2%", "--out", "out", folder=folder), folder / "out"
+
+
+def test_the_committed_example_through_the_front_door(
+    example: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, out = example
     assert (done.returncode, done.stderr) == (0, "")
     assert "iris against tanh over 10 paired seeds on 2 tasks" in " ".join(done.stdout.split())
     for name in ("significance", "claims", "overall", "seed_luck", "failures", "provenance"):
-        assert (tmp_path / "out/tables" / f"{name}.csv").is_file()
-        assert (tmp_path / "out/tables" / f"{name}.tex").is_file()
-    assert (tmp_path / "out/figures/forest.svg").is_file()
+        assert (out / "tables" / f"{name}.csv").is_file()
+        assert (out / "tables" / f"{name}.tex").is_file()
+    assert (out / "figures/forest.svg").is_file()
 
-    decided = pd.read_csv(tmp_path / "out/tables/significance.csv").set_index(["task", "treatment"])
+    decided = pd.read_csv(out / "tables/significance.csv").set_index(["task", "treatment"])
     wide = pd.read_csv(EXAMPLE).pivot_table(index=["task", "seed"], columns="treatment", values="loss")
     assert len(decided) == 6
     for task, treatment in decided.index:
@@ -87,22 +96,22 @@ def test_json_is_one_object_with_every_table_and_no_nan(tmp_path: Path) -> None:
     assert len(content["seed_luck"]) == 8
 
 
-def test_same_file_same_bytes_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+def test_same_file_same_bytes_whatever_the_order_of_its_rows(
+    tmp_path: Path, example: tuple[subprocess.CompletedProcess[str], Path]
+) -> None:
     shuffled = pd.read_csv(EXAMPLE).sample(frac=1, random_state=1)
     (tmp_path / "other").mkdir()
     shuffled.to_csv(tmp_path / "other" / "scores.csv", index=False)
-    for number, path in enumerate((str(EXAMPLE), "other/scores.csv")):
-        assert run(path, *ARGUMENTS, "--sesoi", "2%", "--out", f"out{number}", folder=tmp_path).returncode == 0
-    files = sorted(path.relative_to(tmp_path / "out0") for path in (tmp_path / "out0").rglob("*") if path.is_file())
+    assert run("other/scores.csv", *ARGUMENTS, "--sesoi", "2%", "--out", "out", folder=tmp_path).returncode == 0
+    _, out = example
+    files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
     assert len(files) > 20
     for file in files:
-        first, second = ((tmp_path / f"out{number}" / file).read_text("latin-1") for number in range(2))
+        first, second = ((folder / file).read_text("latin-1") for folder in (out, tmp_path / "out"))
         if "provenance" in file.name or "significance" in file.name:
             continue  # they name the file's digest
         assert first == second, file
-    assert (tmp_path / "out0/tables/significance.csv").read_bytes() == (
-        tmp_path / "out1/tables/significance.csv"
-    ).read_bytes()
+    assert (out / "tables/significance.csv").read_bytes() == (tmp_path / "out/tables/significance.csv").read_bytes()
 
 
 def test_columns_of_other_trackers(csv: Path) -> None:

@@ -25,6 +25,7 @@ from notafluke.report.figures import svg_bytes
 from notafluke.report.improvement import improvement_probabilities
 from notafluke.report.profiles import Profile, performance_profiles
 from notafluke.report.slopes import slopes as draw_slopes
+from notafluke.seed_luck import to_draw
 from notafluke.stats import best_of_n as judge_best
 from notafluke.stats import expected_maximum
 
@@ -134,6 +135,9 @@ def luck_row(
         row |= {"p_single_beats_baseline": found.p_single_beats_baseline}
         row |= {"p_best_beats_baseline": found.p_best_beats_baseline}
     return row | changes
+
+
+LUCK_KEYS = ["task", "metric", "baseline_name"]
 
 
 def luck_figure(arms: dict[str, list[float]], baseline: float = 10.6, direction: str = "higher") -> Figure:
@@ -529,3 +533,25 @@ def test_arm_names_break_between_their_changes() -> None:
     lines = drawing.arm_lines(",".join([LONG] * 5), 1.5)
     assert len(lines) == 3 and lines[-1].endswith("…")
     assert all(drawing.text_width(line) <= 1.6 for line in lines)
+
+
+def test_of_many_baselines_those_of_claims_and_trivial_ones_are_drawn() -> None:
+    def rows(arms: int) -> pd.DataFrame:
+        names = ["control", *(f"arm={number}" for number in range(1, arms))]
+        kinds = [("a", "mse", "mean"), ("a", "gain", "market"), ("a", "gain", "other")]
+        return pd.DataFrame([(*kind, arm) for kind in kinds for arm in names], columns=[*LUCK_KEYS, "arm"])
+
+    decisions = pd.DataFrame(
+        [("a", "gain", "arm=1", "baseline:market", "mean"), ("a", "mse", "arm=2", "control", "mean")],
+        columns=["task", "metric", "treatment", "control", "baseline_name"],
+    )
+    scores = pd.DataFrame({"task": ["a", "a"], "metric": ["mse", "gain"], "primary": [True, False]})
+    assert len(to_draw(rows(13), decisions, scores)) == 39, "few enough: all"
+    near = to_draw(rows(20), decisions, scores)
+    assert set(near["baseline_name"]) == {"mean", "market"} and len(near) == 40
+    nearest = to_draw(rows(21), decisions, scores)
+    assert nearest[["baseline_name", "arm"]].to_numpy().tolist() == [
+        ["mean", "control"],
+        ["market", "control"],
+        ["market", "arm=1"],
+    ]

@@ -98,6 +98,15 @@ class TestTraining:
         assert records[1].weight_digest == alone.weight_digest and records[1].metrics == alone.metrics
         assert records[1].run_key != alone.run_key
 
+    def test_a_replica_trains_at_the_rate_of_its_original(self, own_conf: Path) -> None:
+        """Else the A/A arm could differ from the control by more than its random streams."""
+        choices = []
+        for replica in ("replica=0", "replica=1"):
+            train_cell([*TUNED, replica, "seed=0"], "single")
+            folder = Path(make_cell(compose_run(own_conf, by_key([*TUNED, replica]))).folder)
+            choices.append(json.loads((folder / "tuning.json").read_text()) | {"cell_key": ""})
+        assert choices[0] == choices[1]
+
     def test_more_seeds_keep_the_choice(self, own_conf: Path) -> None:
         train_cell([*TUNED, "seed=0"], "single")
         file = Path(make_cell(compose_run(own_conf, by_key(TUNED))).folder) / "tuning.json"

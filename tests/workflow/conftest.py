@@ -4,8 +4,12 @@
 one in which nothing has run; `finished` is the finished copy itself, to be read only.
 """
 
+import compileall
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -15,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -22,10 +27,15 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from notafluke.training.determinism import ENVIRONMENT, pin_environment
+
+# Before a test imports torch in this process; the commands that are run do it for themselves.
+pin_environment()
+
 REPOSITORY = Path(__file__).parents[2]
 NOT_COPIED = {".git", ".venv", ".snakemake", "results", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 OTHER_SETTINGS = ("GIT_", "HYDRA_", "MLFLOW_", "SNAKEMAKE_", "PYTEST_")
-SECONDS = 180
+SECONDS = 600  # when a command counts as hung; a busy machine may take a minute for one
 
 # Nine runs that train in less than a second; alpha is that high so that three seeds can decide.
 TINY = """
@@ -138,11 +148,32 @@ class Project:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """The environment of a command: the project's own source, nothing of the caller's tools."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(OTHER_SETTINGS)}
+        left_out = (*OTHER_SETTINGS, *ENVIRONMENT)
+        own = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
         own["PYTHONPATH"] = str(self.root / "src")
         own["COLUMNS"] = "200"
         return own | settings
+
+    def within(self, main: Callable[[], object], *arguments: str, code: int = 0) -> Done:
+        """Run the main function of a command in this process, which saves the seconds that a new one needs to start."""
+        out, error = io.StringIO(), io.StringIO()
+        argv, path, ended = ["notafluke", *arguments], list(sys.path), 0
+        with (
+            contextlib.chdir(self.root),
+            mock.patch.object(sys, "argv", argv),
+            mock.patch.object(sys, "path", path),
+            mock.patch.object(logging.root, "handlers", []),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(error),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                ended = end.code if isinstance(end.code, int) else int(end.code is not None)
+        done = Done(ended, out.getvalue(), error.getvalue())
+        assert done.code == code, f"{' '.join(arguments)}: ended with {done.code}, not {code}\n{done.output}"
+        return done
 
     def logs(self) -> str:
         """What the jobs have logged, for the message of a failed test."""
@@ -160,6 +191,10 @@ class Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(textwrap.dedent(text), encoding="utf-8")
         return file
+
+    def train_in_one_job(self) -> None:
+        """Let one process train all three cells of the tiny study: to start Python takes longer than to train them."""
+        self.edit("conf/study/tiny.yaml", "title: A tiny study", "title: A tiny study\ncells_per_job: 3")
 
     def runs(self, results: str = "results") -> dict[str, tuple[int, str]]:
         """Inode and digest of every metrics.json, by its path: what tells whether a run was trained anew.
@@ -289,8 +324,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def checkout(once: Once) -> Project:
-    """A copy in which nothing has run; not to be changed."""
-    return once("checkout", copy_repository)
+    """A copy in which nothing has run, its modules compiled once for all copies of it; not to be changed."""
+
+    def build(folder: Path) -> None:
+        compileall.compile_dir(copy_repository(folder).root / "src", quiet=2)
+
+    return once("checkout", build)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from notafluke import cli, train
+
 STUDY = """
 title: A study with a mistake
 control: {{model.hidden_size: 4}}
@@ -131,17 +133,47 @@ def check_line(line, words):
         assert word in line, f"{word!r} is not in: {line}"
 
 
-@pytest.mark.parametrize("case", STUDIES)
-@pytest.mark.usefixtures("unchanged")
-def test_mistakes_in_a_study(project, case):
-    study, overrides, words = STUDIES[case]
-    done = project.notafluke("track", "sync", study, "--overrides", overrides, code=2)
+def check_answer(done, words):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     check_line(line, words)
 
 
-@pytest.mark.parametrize("case", ["study", "key", "empty sweep", "malformed CSV", "malformed YAML", "claim's arm"])
+@pytest.mark.parametrize("case", STUDIES)
+@pytest.mark.usefixtures("unchanged")
+def test_mistakes_in_a_study(project, case):
+    study, overrides, words = STUDIES[case]
+    check_answer(project.within(cli.main, "track", "sync", study, "--overrides", overrides, code=2), words)
+
+
+@pytest.mark.parametrize("case", RUNS)
+@pytest.mark.usefixtures("unchanged")
+def test_mistakes_in_a_run(project, case):
+    overrides, words = RUNS[case]
+    check_answer(project.within(cli.main, "train", *overrides, code=2), words)
+    check_answer(project.within(train.main, *overrides, code=2), words)
+
+
+@pytest.mark.parametrize("override", COMPONENTS)
+@pytest.mark.usefixtures("unchanged")
+def test_mistakes_in_a_component(project, override):
+    check_answer(project.within(cli.main, "train", "task=adding", override, code=2), COMPONENTS[override])
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_mistakes_in_processes_of_their_own(project):
+    """The same as within this process, for those that are found first and last: by name, in the data, by a dry pass."""
+    study, overrides, words = STUDIES["claim's metric"]
+    check_answer(project.notafluke("track", "sync", study, "--overrides", overrides, code=2), words)
+    overrides, words = RUNS["option"]
+    check_answer(project.notafluke("train", *overrides, code=2), words)
+    overrides, words = RUNS["rows"]
+    check_answer(project.hydra(*overrides, code=2), words)
+    words = COMPONENTS["activation=branch"]
+    check_answer(project.notafluke("train", "task=adding", "activation=branch", code=2), words)
+
+
+@pytest.mark.parametrize("case", ["study", "malformed CSV", "malformed YAML"])
 @pytest.mark.usefixtures("unchanged")
 def test_mistakes_through_snakemake(project, case):
     study, overrides, words = STUDIES[case]
@@ -151,32 +183,13 @@ def test_mistakes_through_snakemake(project, case):
     assert "Exception" not in done.output
 
 
-@pytest.mark.parametrize("case", RUNS)
-@pytest.mark.usefixtures("unchanged")
-def test_mistakes_in_a_run(project, case):
-    overrides, words = RUNS[case]
-    for done in (project.notafluke("train", *overrides, code=2), project.hydra(*overrides, code=2)):
-        assert done.stdout == ""
-        (line,) = done.stderr.splitlines()
-        check_line(line, words)
-
-
-@pytest.mark.parametrize("override", COMPONENTS)
-@pytest.mark.usefixtures("unchanged")
-def test_mistakes_in_a_component(project, override):
-    done = project.notafluke("train", "task=adding", override, code=2)
-    (line,) = done.stderr.splitlines()
-    check_line(line, COMPONENTS[override])
-
-
 @pytest.mark.usefixtures("unchanged")
 def test_mistakes_in_a_multirun(project):
     for overrides, words in {
         ("seed=range(0,0)",): ["seed", "expands to nothing"],
         ("activation=tanh,iri", "seed=0,1"): ["activation=iri", "did you mean 'iris'"],
     }.items():
-        (line,) = project.hydra("-m", "task=adding", *overrides, code=2).stderr.splitlines()
-        check_line(line, words)
+        check_answer(project.within(train.main, "-m", "task=adding", *overrides, code=2), words)
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -9,6 +9,7 @@ CHANGED = "return 1.1 * SQRT_5 * iris_sigmoid(x)"
 
 
 def test_more_seeds_train_the_new_runs_only_and_studies_do_not_disturb_each_other(project):
+    project.train_in_one_job()
     before = project.runs()
     project.snakemake(overrides="seed=range(0,5)")
     new = project.trained_since(before)
@@ -59,7 +60,7 @@ def test_comments_change_nothing_and_another_analysis_decides_again(project):
 def test_editing_iris_trains_iris_again_and_undoing_it_nothing(project):
     before, mean = project.runs(), project.significance().loc["activation=iris", "treatment_mean"]
     project.edit(ACTIVATIONS, IRIS, CHANGED)
-    project.snakemake()
+    project.snakemake("decide")
     new = project.trained_since(before)
     assert len(new) == 3
     assert {project.record(path)["changes"].get("activation") for path in new} == {"iris"}

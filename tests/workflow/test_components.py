@@ -5,6 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from notafluke import cli
+
 OVERRIDES = "task=lotto,copy_memory,reversal seed=0,1"
 ARMS = {
     "lotto": {"control", "replica=1", "state=carried", "online=true"},
@@ -118,7 +120,7 @@ def test_bad_input_of_the_new_groups_is_one_line_and_writes_nothing(trained):
         ("train", "task=adding", "activation._target_=my.module.f"): ["my.module.f", "found no module 'my'"],
         ("train", "task=adding", "loss=golden", "loss.over.log=1"): ["loss=golden", "over.log=1", "above 1"],
     }.items():
-        done = trained.notafluke(*arguments, code=2)
+        done = trained.within(cli.main, *arguments, code=2)
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: ") and all(word in line for word in words), line
     assert trained.tree() == before

@@ -51,6 +51,7 @@ forget_bias: 1.0
 FAULTS = """
 title: Treatments that fail
 alpha: 0.9
+cells_per_job: 3
 control: {model.hidden_size: 4, optimizer.lr: 0.1, trainer.batch_size: 16, trainer.max_epochs: 2}
 tasks:
   adding: {task.length: 2, task.train_size: 256, task.validation_size: 64, task.test_size: 64}
@@ -120,7 +121,7 @@ def test_failed_runs_are_recorded_and_count_against_their_arm(project):
 
 def test_a_killed_workflow_is_completed_with_the_same_weights(project):
     project.write("conf/study/long.yaml", LONG)
-    project.edit("conf/config.yaml", "block_size: 10", "block_size: 2")
+    project.edit("conf/config.yaml", "block_size: 12", "block_size: 2")
     before = project.runs()
     kill_while_seed_2_trains(project)
     half, left = project.runs(), sorted(project.trained_since(before))

@@ -47,7 +47,8 @@ def test_overrides_drop_the_claims_whose_arms_are_gone(project):
 
 def test_declared_looks_are_counted_and_others_are_refused(pristine):
     pristine.edit("conf/study/tiny.yaml", "alpha: 0.5", "alpha: 0.5\nlooks: [3, 5]")
-    pristine.snakemake()
+    pristine.train_in_one_job()
+    pristine.snakemake("decide")
     runs = pristine.runs()
     assert list(pristine.significance()["look"]) == ["1 of 2", "1 of 2"]
 
@@ -55,7 +56,7 @@ def test_declared_looks_are_counted_and_others_are_refused(pristine):
     assert refused.code != 0
     assert "4 seeds are no declared look; valid: seed=range(0,3), seed=range(0,5)" in refused.output
 
-    pristine.snakemake(overrides="seed=range(0,5)")
+    pristine.snakemake("decide", overrides="seed=range(0,5)")
     (folder,) = (path.name for path in pristine.results.glob("tiny+*"))
     assert len(pristine.trained_since(runs)) == 6, "seeds 3 and 4 of three arms"
     assert list(pristine.significance(folder)["look"]) == ["2 of 2", "2 of 2"]

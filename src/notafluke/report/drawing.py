@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,16 @@ _PLAIN = (1e-3, 1e5)
 # --- text --------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=10_000)
 def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
     """Return the width of a line of text in inches, with 2 % for the hinting of raster output."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, _font(size, weight), ismath=False)
     return 1.02 * float(width) / 72
+
+
+@lru_cache
+def _font(size: float, weight: str) -> FontProperties:
+    return FontProperties(family="DejaVu Sans", size=size, weight=weight)
 
 
 def wrap(text: str, width: float, size: float = SMALL, most: int = 3) -> list[str]:

@@ -14,6 +14,7 @@ from notafluke.report.improvement import improvement_probabilities
 from notafluke.report.profiles import performance_profiles
 from notafluke.report.slopes import slopes
 from notafluke.report.tables import PageFigure
+from notafluke.seed_luck import to_draw
 
 FIGURES = {
     "forest": PageFigure(
@@ -64,7 +65,9 @@ def analysis_figures(analysis: Analysis, title: str) -> Drawn:
     drawn = {
         "forest": forest(*tables, title=title),
         "slopes": slopes(*tables, title=title),
-        "best_of_n": best_of_n_curves(analysis.luck, analysis.scores, title),
+        "best_of_n": best_of_n_curves(
+            to_draw(analysis.luck, analysis.decisions, analysis.scores), analysis.scores, title
+        ),
         "improvement": improvement_probabilities(analysis.overall, title),
         "profiles": performance_profiles(analysis.profiles, title),
     }

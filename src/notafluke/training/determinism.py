@@ -29,4 +29,5 @@ def pin_torch() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which imports the compiler: a second of every process.
+    torch.set_deterministic_debug_mode("error")
