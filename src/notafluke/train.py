@@ -31,6 +31,7 @@ from notafluke.registration import register
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.determinism import pin_environment
+from notafluke.tuning import REPLICA as TUNING_REPLICA
 from notafluke.tuning import Tuning, read_tuning, tune, tuning_seeds, write_tuning
 
 if TYPE_CHECKING:
@@ -158,8 +159,7 @@ class CellTraining:
             self.recipe,
             self.task,
             [seed for _, seed in tries],
-            # A replica is the control once more, so it trains at the rate that the control has chosen.
-            replica=0,
+            TUNING_REPLICA,
             device=self.device,
             tested=False,
             optimizers=[(recipes[rate].optimizer, count) for rate, count in rates.items()],

@@ -19,6 +19,8 @@ from notafluke.files import write_atomic
 FACTORS = (1 / 3, 1.0, 3.0)
 """Of the configured learning rate."""
 FIRST_SEED = 1_000_000
+REPLICA = 0
+"""Of all runs that choose: a replica is the control once more, so it trains at the rate that the control has chosen."""
 FILE = "tuning.json"
 
 
