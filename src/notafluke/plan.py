@@ -27,7 +27,8 @@ from notafluke.configuration import (
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.files import write_atomic
 from notafluke.options import DescribedOption, described_option
-from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study, cells_per_job, load_study
+from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
+from notafluke.study_file import cells_per_job, load_study
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import LOCK_FILE, files_below
 

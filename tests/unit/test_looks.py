@@ -15,7 +15,7 @@ from notafluke.advice import advice
 from notafluke.claims import decide, records, undecidable
 from notafluke.errors import UsageError
 from notafluke.plan import make_plan
-from notafluke.study import load_study
+from notafluke.study_file import load_study
 
 LOOKS = (10, 20, 40)
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notafluke.errors import UsageError
-from notafluke.study import Sesoi, Study, arm_name, cells_per_job, load_study
+from notafluke.study import Sesoi, Study
+from notafluke.study_file import arm_name, cells_per_job, load_study
 
 NUMBERS = itertools.count()
 Make = Callable[..., str]

@@ -14,7 +14,7 @@ from notafluke.configuration import compose_run
 from notafluke.errors import UsageError
 from notafluke.plan import make_cell
 from notafluke.records import RunRecord, read_record
-from notafluke.study import load_study
+from notafluke.study_file import load_study
 from notafluke.tasks.adding import Adding
 from notafluke.train import train_cell
 from notafluke.tuning import FIRST_SEED, Tuning, choose, rates_around, read_tuning, tune, tuning_seeds, write_tuning

@@ -15,7 +15,7 @@ from notafluke.configuration import conf_folder, groups, options
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.options import described_option
 from notafluke.plan import Plan
-from notafluke.study import study_content
+from notafluke.study_file import study_content
 
 
 def show(*parts: RenderableType) -> None:
