@@ -47,6 +47,11 @@ def data_files(cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(f"{cell.data}/{PROVENANCE}" for cell in cells if cell.data))
 
 
+def data_folder_of(wildcards: Any, output: Sequence[str]) -> str:
+    """The folder that a job prepares, read off its outputs ``<folder>/provenance.json``."""
+    return str(output[0]).rpartition("/")[0]
+
+
 def data_rule_name(folder: str) -> str:
     """The name of the rule that prepares a folder of data: ``prepare_stock_3fa9c1d2``."""
     return "prepare_" + re.sub(r"\W+", "_", folder.rpartition("/")[2], flags=re.ASCII)

@@ -2,6 +2,7 @@ from notafluke.errors import UsageError
 from notafluke.workflow import (
     analysis_digest,
     data_files,
+    data_folder_of,
     data_rule_name,
     figure_files,
     folders_of,

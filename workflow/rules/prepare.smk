@@ -16,7 +16,7 @@ for folder in PLAN.data_folders:
         params:
             study=unrecorded(STUDY),
             overrides=unrecorded(OVERRIDES),
-            folder=folder,
+            folder=data_folder_of,
         message:
             "preparing {params.folder}"
         shell:
