@@ -14,8 +14,7 @@ from notafluke import components
 from notafluke.configuration import compose_run
 from notafluke.nn.networks import count_parameters
 from notafluke.nn.perceptron import MLP
-from notafluke.tasks.base import Float32, Split, TaskData
-from notafluke.tasks.lotto import Lotto
+from notafluke.tasks.base import Baseline, Float32, Metric, Split, Task, TaskData
 from notafluke.training.batching import initial_parameters
 from notafluke.training.engine import train_block
 from notafluke.training.results import SeedResult
@@ -111,19 +110,23 @@ def test_samples_of_another_length_are_refused() -> None:
         mlp()(torch.zeros(2, 6, 3))
 
 
-class ExclusiveOr(Lotto):
+class ExclusiveOr(Task):
     """Two steps of -1 or 1; the target is their product: no linear function of them tells anything of it."""
 
-    advance = None
+    primary_metric = "hits"
+    metrics = (Metric("hits", "higher", "share"),)
     varies_with_seed = False
+    input_size = 1
+    output_size = 1
 
-    @property
-    def input_size(self) -> int:
-        return 1
+    def declaration(self) -> dict[str, str]:
+        return {"generated": "the four cases"}
 
-    @property
-    def output_size(self) -> int:
-        return 1
+    def check(self) -> None:
+        pass
+
+    def baselines(self, data: TaskData) -> tuple[Baseline, ...]:
+        return ()
 
     def load(self, seed: int, replica: int) -> TaskData:
         inputs = np.tile(np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float32), (16, 1))
@@ -131,7 +134,7 @@ class ExclusiveOr(Lotto):
         return TaskData(split, split, split)
 
     def validation_metrics(self, data: TaskData, predictions: Float32) -> dict[str, float]:
-        return {"hits": float(np.mean((predictions > 0) == (data.test.numbers > 0))), "mse": 0.0}
+        return {"hits": float(np.mean((predictions > 0) == (data.test.numbers > 0)))}
 
     def test_metrics(self, data: TaskData, predictions: Float32, validation_predictions: Float32) -> dict[str, float]:
         return self.validation_metrics(data, predictions)
