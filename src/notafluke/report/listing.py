@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from rich import box
@@ -45,7 +46,8 @@ def plan_table(plan: Plan) -> RenderableType:
             table.add_row(task, arm, f"{done} of {len(seeds)}", Path(cell.folder).name)
     missing = len(plan.missing())
     total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train")
-    command = f"notafluke plan {plan.study.name.partition('+')[0]} --estimate"
+    overridden = f" --overrides {shlex.quote(' '.join(plan.overrides))}" if plan.overrides else ""
+    command = f"notafluke plan {plan.study.name.partition('+')[0]}{overridden} --estimate"
     hint = [Text(f"how long they take: {command}", style="dim")] if missing else []
     return Group(table, total, *hint, *(Text(f"warning: {warning}") for warning in plan.warnings))
 
