@@ -127,7 +127,7 @@ def plan(
     if estimate:
         pin_environment()
     planned = _plan(study, overrides)
-    show(plan_table(planned))
+    show(plan_table(planned, hint=not estimate))
     if estimate:
         show(estimate_text(planned))
 
@@ -325,6 +325,9 @@ def _tell(records: Sequence[RunRecord]) -> None:
     for record in records:
         values = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
         typer.echo(f"seed {record.seed}: {record.outcome}  {values}{record.reason}")
+    for baseline in records[0].baselines if records else ():
+        if baseline["trivial"]:
+            typer.echo(f"baseline {baseline['name']}: {baseline['metric']} {baseline['value']:.4g}")
 
 
 def _plan(study: str, overrides: str) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -96,8 +97,8 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     for key, own in above.items():
         if isinstance(own, dict) and isinstance(merged.get(key), dict):
             merged[key] = _laid_over(merged[key], own)
-        elif own is None:
-            merged.pop(key, None)
+        elif own is None and key in merged:
+            del merged[key]
         else:
             merged[key] = own
     return merged
@@ -427,7 +428,9 @@ def _written(value: Any, sweep: bool) -> str:
     """A value of a study file as override text; a list in a sweep is its values."""
     if sweep and isinstance(value, list):
         return ",".join(_written(own, sweep) for own in value)
-    return value if isinstance(value, str) else override_text(value)
+    # An unquoted date of YAML is a text to everybody else.
+    plain = value.isoformat() if isinstance(value, datetime.date) else value
+    return plain if isinstance(plain, str) else override_text(plain)
 
 
 def _sections(where: str, value: Any) -> dict[str, dict[str, Any]]:

@@ -191,7 +191,9 @@ def test_a_trained_run_is_said_with_its_metrics_and_is_not_trained_again(run: Ru
     small += ["model.hidden_size=3", "trainer.max_epochs=1", "execution.tracking=false", "seed=1,0"]
     code, out, _ = run("train", *small)
     assert code == 0
-    assert [line.split("mse")[0] for line in out.splitlines()] == ["seed 0: ok  ", "seed 1: ok  "]
+    *runs, baseline = out.splitlines()
+    assert [line.split("mse")[0] for line in runs] == ["seed 0: ok  ", "seed 1: ok  "]
+    assert baseline == "baseline predict_the_mean: mse 0.1667"
     written = {path: path.stat().st_mtime_ns for path in Path("results").rglob("metrics.json")}
     assert len(written) == 2
     assert run("train", *small)[1] == out

@@ -584,3 +584,14 @@ class TestExtends:
         name = make(sweep={"activation": "tanh,iris"})
         (conf / "study" / f"{name}.yaml").write_text(f"extends: {name}\n")
         assert f"extends: {name} extends {name}" in refusal(conf, name)
+
+    def test_a_task_without_settings_can_be_added(self, conf: Path, make: Make) -> None:
+        base = make(tasks={"adding": {"task.length": 9}}, sweep={"activation": "tanh,iris"})
+        name = make(extends=base, tasks={"lotto": None})
+        assert list(load(conf, name).arms) == ["adding", "lotto"]
+
+
+def test_an_unquoted_date_of_yaml_is_a_text(conf: Path) -> None:
+    text = "tasks: {stock: {task.train_end: 2009-12-31}}\nsweep: {activation: 'tanh,iris'}\n"
+    (conf / "study" / "dated.yaml").write_text(text)
+    assert load(conf, "dated").arms["stock"][0].overrides["task.train_end"] == "2009-12-31"

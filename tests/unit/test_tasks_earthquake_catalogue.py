@@ -200,6 +200,18 @@ def test_nothing_above_the_threshold(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_of_large_earthquakes_needs_its_own_threshold(tmp_path: Path) -> None:
+    """Smaller ones are not in it, so their cells would pass as quiet."""
+    days = [f"2012-{month:02d}-{day:02d}T01:00:00.000Z" for month in range(1, 6) for day in range(1, 12)]
+    path = write(tmp_path / "large.csv", *(row(day, mag=6 + number / 100) for number, day in enumerate(days)))
+    whole = {"first": "2012-01-01", "last": "2012-05-11"}
+    with pytest.raises(
+        UsageError, match=r"smallest of 55 earthquakes has magnitude 6, .*set task\.minimum_magnitude=6 "
+    ):
+        EarthquakeCatalogue(str(path), minimum_magnitude=4.5, **whole).prepare(tmp_path)
+    assert EarthquakeCatalogue(str(path), minimum_magnitude=6.0, **whole).prepare(tmp_path).facts["kept"] == 55
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     cut = tmp_path / "q.csv.gz"
     cut.write_bytes(gzip.compress(catalogue(*GOOD).encode())[:-20])

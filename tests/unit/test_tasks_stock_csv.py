@@ -28,6 +28,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+SET_DATES = "set task.train_end, task.validation_end and task.test_end"
+
+
 def rows() -> list[list[str]]:
     """Return header and 20 business days from 2000-01-03 (a Monday), with changing prices."""
     dates = pd.bdate_range("2000-01-03", periods=20).strftime("%Y-%m-%d")
@@ -100,7 +103,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
             "prices.csv: rows 2 and 22: 2000-01-03 has two prices, '100.5' and '7'",
         ),
         ("2000-01-03\n", "prices.csv: row 1: no column 'Date'; valid: 2000-01-03"),
-        ("Date,Close\n2000-01-03\n", "prices.csv: row 2, column Close: '' is not a number"),
+        ("Date,Close\n2000-01-03\n", "prices.csv: row 2 has 1 cells, the header has 2; is the file cut short?"),
         ("<!DOCTYPE html><p>no</p>", "prices.csv: this is a web page, not a CSV file"),
         ("\ufeff \n<HTML>\n", "prices.csv: this is a web page, not a CSV file"),
         ("<!doctype html>\né".encode("latin-1"), "prices.csv: this is a web page, not a CSV file"),
@@ -122,7 +125,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
         (
             "Date,Close\n",
             "prices.csv: 0 rows for the train split (to 2000-01-14), 6 or more (task.window + 3) are needed; "
-            "no prices are in use",
+            "no prices are in use; " + SET_DATES,
         ),
         (
             changed(3, 2, "é").encode("latin-1"),
@@ -175,6 +178,16 @@ def test_line_ends_mark_and_blanks(end: str, tmp_path: Path) -> None:
     assert refusal(bad.encode(), tmp_path) == "prices.csv: row 5, column Close: 'bad' is not a number"
 
 
+def test_a_row_that_lacks_cells_is_a_file_cut_short(tmp_path: Path) -> None:
+    """The last price would be read, cut in two: 55.9 as 55."""
+    whole = text(rows())
+    message = refusal(whole[: whole.rindex(",")], tmp_path)
+    last, columns = len(rows()), len(rows()[0])
+    assert message == (
+        f"prices.csv: row {last} has {columns - 1} cells, the header has {columns}; is the file cut short?"
+    )
+
+
 def test_gaps_are_fine(tmp_path: Path) -> None:
     cells = rows()
     del cells[5], cells[15]
@@ -190,22 +203,22 @@ def test_gaps_are_fine(tmp_path: Path) -> None:
         (
             {"window": 8},
             "prices.csv: 10 rows for the train split (to 2000-01-14), 11 or more (task.window + 3) are needed; "
-            "the prices in use run from 2000-01-03 to 2000-01-28",
+            "the prices in use run from 2000-01-03 to 2000-01-28; " + SET_DATES,
         ),
         (
             {"train_end": "2000-01-22", "validation_end": "2000-01-23"},
             "prices.csv: 0 rows for the validation split (after 2000-01-22, to 2000-01-23), 1 or more are needed; "
-            "the prices in use run from 2000-01-03 to 2000-01-28",
+            "the prices in use run from 2000-01-03 to 2000-01-28; " + SET_DATES,
         ),
         (
             {"validation_end": "2000-02-01", "test_end": "2018-12-31"},
             "prices.csv: 0 rows for the test split (after 2000-02-01, to 2018-12-31), 1 or more are needed; "
-            "the prices in use run from 2000-01-03 to 2000-01-28",
+            "the prices in use run from 2000-01-03 to 2000-01-28; " + SET_DATES,
         ),
         (
             {"start": "2000-01-12"},
             "prices.csv: 3 rows for the train split (to 2000-01-14), 6 or more (task.window + 3) are needed; "
-            "the prices in use run from 2000-01-12 to 2000-01-28",
+            "the prices in use run from 2000-01-12 to 2000-01-28; " + SET_DATES,
         ),
     ],
 )

@@ -17,6 +17,7 @@ from notafluke.errors import UsageError, did_you_mean
 from notafluke.options import described_option
 from notafluke.plan import Plan
 from notafluke.study_file import study_content
+from notafluke.tuning import FILE as TUNING_FILE
 
 
 def show(*parts: RenderableType) -> None:
@@ -36,8 +37,8 @@ def simple_table(*headings: str) -> Table:
     return table
 
 
-def plan_table(plan: Plan) -> RenderableType:
-    """The cells of a study with the number of runs recorded of those planned."""
+def plan_table(plan: Plan, hint: bool = True) -> RenderableType:
+    """The cells of a study with the number of runs recorded of those planned, and a hint at how long the rest takes."""
     table = simple_table("task", "arm", "recorded", f"folder in {plan.results}/runs/<task>")
     seeds = plan.study.seeds
     for task, arms in plan.cells.items():
@@ -45,11 +46,13 @@ def plan_table(plan: Plan) -> RenderableType:
             done = sum(cell.metrics_file(seed).is_file() for seed in seeds)
             table.add_row(task, arm, f"{done} of {len(seeds)}", Path(cell.folder).name)
     missing = len(plan.missing())
-    total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train")
+    untuned = [cell for cell in plan.distinct_cells if not (Path(cell.folder) / TUNING_FILE).is_file()]
+    tuning = f", after the tuning of {len(untuned)} cells" if plan.study.tune != "none" and missing and untuned else ""
+    total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train{tuning}")
     overridden = f" --overrides {shlex.quote(' '.join(plan.overrides))}" if plan.overrides else ""
     command = f"notafluke plan {plan.study.name.partition('+')[0]}{overridden} --estimate"
-    hint = [Text(f"how long they take: {command}", style="dim")] if missing else []
-    return Group(table, total, *hint, *(Text(f"warning: {warning}") for warning in plan.warnings))
+    hints = [Text(f"how long they take: {command}", style="dim")] if missing and hint else []
+    return Group(table, total, *hints, *(Text(f"warning: {warning}") for warning in plan.warnings))
 
 
 def estimate_text(plan: Plan) -> RenderableType:
@@ -100,7 +103,11 @@ def study_table() -> RenderableType:
     conf = conf_folder()
     table = simple_table("study", "title")
     for name in options(conf, "study"):
-        table.add_row(name, str(study_content(conf, name).get("title", "")))
+        try:
+            title = str(study_content(conf, name).get("title", ""))
+        except UsageError as error:
+            title = f"cannot be read: {error}"
+        table.add_row(name, title)
     return table
 
 

@@ -270,6 +270,7 @@ def _require_rows(
             why = " (task.window + 3)" if split == "train" else ""
             raise UsageError(
                 f"{name}: {stop - begin} rows for the {split} split ({period}), {need} or more{why} are needed; {span}"
+                "; set task.train_end, task.validation_end and task.test_end"
             )
 
 

@@ -75,7 +75,7 @@ def read_table(source: str, content: bytes, needed: str) -> Table:
     """Parse a CSV file, plain or packed with gzip; rows without any value are passed over.
 
     needed: the columns that it must have, in words. Raises UsageError for a web page, an empty file, what is not UTF-8
-    and for rows with more cells than the header.
+    and for rows with more or fewer cells than the header.
     """
     import pandas as pd
 
@@ -92,9 +92,21 @@ def read_table(source: str, content: bytes, needed: str) -> Table:
         raise UsageError(f"{source}: {_malformed(text, str(error))}") from None
     # A row that ends early lacks cells, whatever keep_default_na says.
     cells = frame.fillna("").apply(lambda column: column.str.strip())
+    _require_whole_rows(source, text)
     rows = np.flatnonzero((cells != "").any(axis=1).to_numpy())
     columns = {name: cells[name].iloc[rows].tolist() for name in cells.columns}
     return Table(source, text, columns, (rows + 1).tolist())
+
+
+def _require_whole_rows(source: str, text: str) -> None:
+    """Raise UsageError for a row that ends early: where a file was cut short, half a price looks like a price."""
+    records = _records(text)
+    _, names = next(records, (1, []))
+    for line, cells in records:
+        if len(cells) < len(names) and any(cell.strip() for cell in cells):
+            raise UsageError(
+                f"{source}: row {line} has {len(cells)} cells, the header has {len(names)}; is the file cut short?"
+            )
 
 
 def header(table: Table) -> list[str]:

