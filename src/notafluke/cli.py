@@ -114,7 +114,8 @@ def plan(
     study: StudyName,
     overrides: StudyOverrides = "",
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Time a few steps of every cell and say how long all will take.")
+        bool,
+        typer.Option("--estimate", help="Prepare the data, time a few steps of each cell, say how long all take."),
     ] = False,
 ) -> None:
     """Show the cells and runs of a study.

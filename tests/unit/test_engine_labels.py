@@ -262,6 +262,28 @@ class TestContract:
         with pytest.raises(ComponentError, match="train split: labels are not all 0 or 1"):
             require_contract(Keys(padding=0.5), Keys(padding=0.5).load(0, 0))
 
+    def test_what_is_written_and_judged_at_the_end_is_tried_before(self) -> None:
+        class Wide(WritingKeys):
+            def next_inputs(self, predictions: Float32, rng: np.random.Generator) -> Float32:
+                return np.zeros((2, KEYS + 1), np.float32)
+
+        class Flat(WritingKeys):
+            def prompts(self, data: TaskData) -> Prompts:
+                return Prompts(data.test.inputs[:2, 0], steps=4)
+
+        class Short(Keys):
+            def by_sample(self, *data: Any) -> dict[str, Float64]:
+                return {"gain": np.zeros(3)}
+
+        require_contract(WritingKeys(), WritingKeys().load(0, 0))
+        for task, message in (
+            (Wide(), r"next_inputs returns \(2, 4\) in float32, not \(2, 3\)"),
+            (Flat(), r"prompts: inputs are \(2, 3\) in float32, not \[prompts, steps, 3\]"),
+            (Short(), r"by_sample: gain has \(3,\) in float64, not one float64 for each test sample"),
+        ):
+            with pytest.raises(ComponentError, match=message):
+                require_contract(task, task.load(0, 0))
+
     def test_an_output_for_classes_does_not_fit(self) -> None:
         with pytest.raises(ComponentError, match="is for classes, but the task predicts labels: try output=bernoulli"):
             dry_pass(recipe_of(output="softmax_cce"), Keys(), tanh)

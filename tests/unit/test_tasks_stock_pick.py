@@ -37,6 +37,8 @@ OPTIONS: dict[str, Any] = {
     "test_end": DATES[57],
 }
 
+SET_DATES = "set task.train_end, task.validation_end and task.test_end"
+
 
 def walks(seed: int = 0, stocks: int = 3) -> Float64:
     """Make closes [days, stocks] of random walks, rounded as files have them."""
@@ -306,7 +308,7 @@ def changed(row: int, column: int, cell: str) -> str:
         (
             "Date,one,two\n",
             f"closes.csv: 0 rows for the train split (to {DATES[29]}), 8 or more (task.window + task.hold + 1) are "
-            "needed; no closes are in use",
+            f"needed; no prices are in use; {SET_DATES}",
         ),
         (
             text(np.full((DAYS, 3), 5.0)),
@@ -324,12 +326,12 @@ def test_one_line_for_each_fault(content: str, message: str, tmp_path: Path) -> 
         (
             {"hold": 14},
             f"closes.csv: 14 rows for the validation split (after {DATES[29]}, to {DATES[43]}), 15 or more "
-            f"(task.hold + 1) are needed; the closes in use run from {DATES[0]} to {DATES[57]}",
+            f"(task.hold + 1) are needed; the prices in use run from {DATES[0]} to {DATES[57]}; " + SET_DATES,
         ),
         (
             {"window": 26},
             f"closes.csv: 30 rows for the train split (to {DATES[29]}), 31 or more (task.window + task.hold + 1) are "
-            f"needed; the closes in use run from {DATES[0]} to {DATES[57]}",
+            f"needed; the prices in use run from {DATES[0]} to {DATES[57]}; " + SET_DATES,
         ),
         ({"pick": 4}, "task.pick=4: closes.csv has 3 stocks without a missing price"),
         ({"hold": 0}, "task.hold=0: it must be a whole number of at least 1"),

@@ -26,6 +26,8 @@ def require_contract(task: Task, data: TaskData) -> None:
         _require_split(task, "earlier", data.earlier)
     _require_time(task, data.train.inputs.shape[1])
     _require_scores(task, data)
+    _require_series(task, data)
+    _require_prompts(task, data)
 
 
 def guess(task: Task, split: Split) -> Float32:
@@ -113,3 +115,28 @@ def _require_scores(task: Task, data: TaskData) -> None:
         )
     for baseline in task.baselines(data):
         _require_choice(f"baseline {baseline.name}: metric", baseline.metric, names)
+
+
+def _require_series(task: Task, data: TaskData) -> None:
+    """Series over the test samples, for a guess: float64, one number for each sample."""
+    series = task.by_sample(data, guess(task, data.test), guess(task, data.validation))
+    for name, own in series.items():
+        if own.dtype != np.float64 or own.shape != (len(data.test.inputs),):
+            found = f"{own.shape} in {own.dtype}"
+            raise ComponentError("task", f"by_sample: {name} has {found}, not one float64 for each test sample")
+
+
+def _require_prompts(task: Task, data: TaskData) -> None:
+    """What a trained network goes on from, and the next input for a guess: found at the end, it would cost the run."""
+    prompts = task.prompts(data)
+    if prompts is None:
+        return
+    count = len(prompts.inputs)
+    if prompts.inputs.dtype != np.float32 or prompts.inputs.ndim != 3 or prompts.inputs.shape[2] != task.input_size:
+        found = f"{prompts.inputs.shape} in {prompts.inputs.dtype}"
+        raise ComponentError("task", f"prompts: inputs are {found}, not [prompts, steps, {task.input_size}] in float32")
+    even = np.full((count, task.output_size), -np.log(task.output_size), dtype=np.float32)
+    chosen = task.next_inputs(even, np.random.default_rng(0))
+    if chosen.dtype != np.float32 or chosen.shape != (count, task.input_size):
+        found = f"{chosen.shape} in {chosen.dtype}"
+        raise ComponentError("task", f"next_inputs returns {found}, not ({count}, {task.input_size}) in float32")

@@ -24,6 +24,7 @@ from notafluke.tasks.base import (
 )
 from notafluke.tasks.checks import require_dates, require_source
 from notafluke.tasks.dataset import DatasetTask, Prepared
+from notafluke.tasks.stock_periods import NO_VARIATION, require_rows
 from notafluke.tasks.stock_prices import StockPrices
 from notafluke.tasks.stock_rule import (
     annual_yield,
@@ -33,9 +34,6 @@ from notafluke.tasks.stock_rule import (
     long_short_yield,
     sharpe,
 )
-
-_NO_VARIATION = 1e-9
-"""An SD of returns (per cent) that is rounding only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +226,14 @@ def cut_prices(
     first = 0 if start is None else int(np.searchsorted(dates, start))
     dates = dates[first:]
     stops = np.searchsorted(dates, ends, side="right").tolist()
-    _require_rows(dates, name, window, ends, stops)
+    # The train split needs two targets, for an SD, after `window` returns, after one price.
+    require_rows(name, dates, ends, stops, [(window + 3, "task.window + 3"), (1, ""), (1, "")])
     returns = 100 * np.diff(np.log(close[first : first + stops[2]]))
     targets = returns[window:, None]
     # Price row t has the target t - window - 1: one row makes no return, and `window` returns make no target.
     cuts = [stop - window - 1 for stop in stops]
     mean, sd = float(np.mean(targets[: cuts[0]])), float(np.std(targets[: cuts[0]]))
-    if sd <= _NO_VARIATION:
+    if sd <= NO_VARIATION:
         raise UsageError(f"{name}: the returns of the train split (to {ends[0]}) are all equal: nothing to learn")
     inputs = sliding_window_view(returns[:-1], window)[:, :, None]
     index = tuple(dates[window + 1 : stops[2]].tolist())
@@ -252,26 +251,6 @@ def cut_prices(
         validation_returns=targets[validation],
         test_returns=targets[test],
     )
-
-
-def _require_rows(
-    dates: NDArray[np.str_], name: str, window: int, ends: tuple[str, str, str], stops: list[int]
-) -> None:
-    """Raise UsageError when a split has too few prices; `stops` are the rows at which the splits end."""
-    # The train split needs two targets, for an SD, after `window` returns, after one price.
-    needs = (window + 3, 1, 1)
-    begins = (0, stops[0], stops[1])
-    periods = (f"to {ends[0]}", f"after {ends[0]}, to {ends[1]}", f"after {ends[1]}, to {ends[2]}")
-    span = f"the prices in use run from {dates[0]} to {dates[-1]}" if len(dates) else "no prices are in use"
-    for split, begin, stop, need, period in zip(
-        ("train", "validation", "test"), begins, stops, needs, periods, strict=True
-    ):
-        if stop - begin < need:
-            why = " (task.window + 3)" if split == "train" else ""
-            raise UsageError(
-                f"{name}: {stop - begin} rows for the {split} split ({period}), {need} or more{why} are needed; {span}"
-                "; set task.train_end, task.validation_end and task.test_end"
-            )
 
 
 def _is_share(value: object) -> bool:

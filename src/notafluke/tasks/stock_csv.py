@@ -90,9 +90,9 @@ def read_table(source: str, content: bytes, needed: str) -> Table:
         raise UsageError(f"{source}: the file is empty; it must have {needed}") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise UsageError(f"{source}: {_malformed(text, str(error))}") from None
-    # A row that ends early lacks cells, whatever keep_default_na says.
-    cells = frame.fillna("").apply(lambda column: column.str.strip())
     _require_whole_rows(source, text)
+    # A blank line lacks cells, whatever keep_default_na says.
+    cells = frame.fillna("").apply(lambda column: column.str.strip())
     rows = np.flatnonzero((cells != "").any(axis=1).to_numpy())
     columns = {name: cells[name].iloc[rows].tolist() for name in cells.columns}
     return Table(source, text, columns, (rows + 1).tolist())

@@ -24,10 +24,8 @@ from notafluke.tasks.base import (
 )
 from notafluke.tasks.checks import require_dates, require_source
 from notafluke.tasks.dataset import DatasetTask, Prepared
+from notafluke.tasks.stock_periods import NO_VARIATION, require_rows
 from notafluke.tasks.stock_table import StockTable
-
-_NO_VARIATION = 1e-9
-"""An SD of returns (per cent) that is rounding only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +136,11 @@ class StockPick(DatasetTask):
         dates, names, close = (prepared.arrays[name] for name in ("dates", "names", "close"))
         if self.pick > len(names):
             raise UsageError(f"task.pick={self.pick}: {self.source} has {len(names)} stocks without a missing price")
-        stops = np.searchsorted(dates, (self.train_end, self.validation_end, self.test_end), side="right").tolist()
-        self._require_rows(dates, stops)
+        ends = (self.train_end, self.validation_end, self.test_end)
+        stops = np.searchsorted(dates, ends, side="right").tolist()
+        purchase = (self.hold + 1, "task.hold + 1")
+        first = (self.window + self.hold + 1, "task.window + task.hold + 1")
+        require_rows(self.source, dates, ends, stops, [first, purchase, purchase])
         level = 100 * np.log(close)
         returns = np.diff(level, axis=0)
         # Return row t - 1 is the one of day t: those of the training period end with that of its last day.
@@ -148,7 +149,7 @@ class StockPick(DatasetTask):
         days = [np.arange(begin, stop - self.hold, self.every) for begin, stop in zip(begins, stops, strict=True)]
         targets = [(level[own + self.hold] - level[own]).reshape(-1, 1) for own in days]
         mean, sd = float(np.mean(targets[0])), float(np.std(targets[0]))
-        if min(sd, float(np.std(daily))) <= _NO_VARIATION:
+        if min(sd, float(np.std(daily))) <= NO_VARIATION:
             raise UsageError(
                 f"{self.source}: the returns of the train split (to {self.train_end}) are all equal: nothing to learn"
             )
@@ -217,22 +218,6 @@ class StockPick(DatasetTask):
             Baseline("all_stocks", "pick_return", everything, trivial=False),
             Baseline("all_stocks", "excess_return", 0.0, trivial=False),
         )
-
-    def _require_rows(self, dates: NDArray[np.str_], stops: list[int]) -> None:
-        """Raise UsageError when a split has no day of purchase; `stops` are the rows at which the splits end."""
-        ends = (self.train_end, self.validation_end, self.test_end)
-        periods = (f"to {ends[0]}", f"after {ends[0]}, to {ends[1]}", f"after {ends[1]}, to {ends[2]}")
-        needs = (self.window + self.hold + 1, self.hold + 1, self.hold + 1)
-        span = f"the closes in use run from {dates[0]} to {dates[-1]}" if len(dates) else "no closes are in use"
-        for split, begin, stop, need, period in zip(
-            ("train", "validation", "test"), (0, *stops), stops, needs, periods, strict=False
-        ):
-            if stop - begin < need:
-                why = "task.window + task.hold + 1" if split == "train" else "task.hold + 1"
-                raise UsageError(
-                    f"{self.source}: {stop - begin} rows for the {split} split ({period}), {need} or more ({why}) "
-                    f"are needed; {span}"
-                )
 
 
 def shares(forecast: NDArray[np.floating], pick: int) -> Float64:

