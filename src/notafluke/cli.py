@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notafluke.commands import tracking
+from notafluke.commands.common import StudyName, StudyOverrides, planned
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
 
 if TYPE_CHECKING:
-    from notafluke.plan import Plan
     from notafluke.records import RunRecord
 
 app = typer.Typer(
@@ -24,13 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"With {DEBUG} any command shows the traceback of an error. Start with: notafluke show demo",
 )
-track = typer.Typer(no_args_is_help=True, help="The view of the runs in MLflow.", rich_markup_mode=None)
-app.add_typer(track, name="track")
-
-StudyName = Annotated[str, typer.Argument(help="A study: the name of a file in conf/study, without .yaml.")]
-StudyOverrides = Annotated[
-    str, typer.Option("--overrides", help='Overrides of the study, "activation=tanh,iris seed=range(0,8)".')
-]
+app.add_typer(tracking.track, name="track")
 
 
 @app.callback()
@@ -84,7 +79,7 @@ def prepare(
     """
     from notafluke.preparation import prepare_study
 
-    for folder in prepare_study(_plan(study, overrides), folders or []):
+    for folder in prepare_study(planned(study, overrides), folders or []):
         typer.echo(folder)
 
 
@@ -104,7 +99,7 @@ def train_cells_(
     pin_environment()
     from notafluke.train import train_cells
 
-    for cell, records in train_cells(_plan(study, overrides), folders, retrain):
+    for cell, records in train_cells(planned(study, overrides), folders, retrain):
         typer.echo(cell.folder)
         _tell(records)
 
@@ -127,10 +122,10 @@ def plan(
 
     if estimate:
         pin_environment()
-    planned = _plan(study, overrides)
-    show(plan_table(planned, hint=not estimate))
+    own_plan = planned(study, overrides)
+    show(plan_table(own_plan, hint=not estimate))
     if estimate:
-        show(estimate_text(planned))
+        show(estimate_text(own_plan))
 
 
 @app.command(epilog="Example: notafluke decide demo")
@@ -141,7 +136,7 @@ def decide(study: StudyName, overrides: StudyOverrides = "") -> None:
     """
     from notafluke.decision import decide_study
 
-    for path in decide_study(_plan(study, overrides)):
+    for path in decide_study(planned(study, overrides)):
         typer.echo(str(path))
 
 
@@ -154,7 +149,7 @@ def show(study: StudyName, overrides: StudyOverrides = "") -> None:
     from notafluke.report.listing import show as print_page
     from notafluke.report.listing import verdict_page
 
-    print_page(verdict_page(_plan(study, overrides)))
+    print_page(verdict_page(planned(study, overrides)))
 
 
 @app.command("list", epilog="Example: notafluke list components activation")
@@ -297,31 +292,6 @@ def fluke(
         show(fluke_page(answer))
 
 
-@track.command("init", epilog="Example: notafluke track init")
-def track_init() -> None:
-    """Create the tracking database.
-
-    Once, before several processes write to it.
-    """
-    from notafluke.configuration import compose_run, conf_folder
-    from notafluke.tracking import connect
-
-    results = Path(compose_run(conf_folder(), {}).config["execution"]["results"])
-    connect(results)
-    typer.echo("the tracking database is ready")
-
-
-@track.command("sync", epilog="Example: notafluke track sync demo")
-def track_sync(study: StudyName, overrides: StudyOverrides = "") -> None:
-    """Add to MLflow what it lacks.
-
-    Every recorded run of a study that its experiment does not show yet.
-    """
-    from notafluke.tracking import synchronise
-
-    typer.echo(f"{synchronise(_plan(study, overrides))} runs added")
-
-
 def _tell(records: Sequence[RunRecord]) -> None:
     for record in records:
         values = "  ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
@@ -329,13 +299,6 @@ def _tell(records: Sequence[RunRecord]) -> None:
     for baseline in records[0].baselines if records else ():
         if baseline["trivial"]:
             typer.echo(f"baseline {baseline['name']}: {baseline['metric']} {baseline['value']:.4g}")
-
-
-def _plan(study: str, overrides: str) -> Plan:
-    from notafluke.configuration import split_overrides
-    from notafluke.plan import load_plan
-
-    return load_plan(study, split_overrides(overrides))
 
 
 def main() -> None:

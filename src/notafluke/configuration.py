@@ -30,7 +30,11 @@ from omegaconf.errors import OmegaConfBaseException
 from notafluke.errors import UsageError, did_you_mean
 
 CONFIG_NAME = "config"
-NOT_PART_OF_A_RUN = ("execution", "seed", "hydra")
+NOT_PART_OF_A_RUN = ("execution", "seed", "hydra", "trust")
+SETTINGS = ("trainer.time_limit", "trainer.keep")
+"""Keys of a group that are no part of what a run is either: another limit makes no other run."""
+KEPT = ("none", "best")
+NONDETERMINISM = ("refuse", "allow")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
 _SEVERAL = "(several: a study, or python -m notafluke.train -m)"
@@ -54,11 +58,13 @@ class RunConfig:
 
     ``choices`` are the chosen options by group; ``changes`` the overrides that differ from ``conf/config.yaml`` with
     this task, without seed and execution, sorted: composing them again, and the task, gives the same configuration.
+    ``settings`` are those of them that are no part of what the run is (SETTINGS).
     """
 
     config: dict[str, Any]
     choices: dict[str, str]
     changes: dict[str, str]
+    settings: dict[str, str]
 
 
 def conf_folder() -> Path:
@@ -193,13 +199,15 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
         raise UsageError(f"tune={values['tune']}{did_you_mean(values['tune'], TUNES)}")
     if values["tune"] == "lr" and not isinstance(values.get("optimizer.lr"), float):
         raise UsageError(f"tune=lr: optimizer={choices['optimizer']} has no learning rate optimizer.lr to choose")
+    _check_settings(values)
     changes = {group: choice for group, choice in choices.items() if choice != default_choices[group]}
     changes |= {
         key: override_text(value)
         for key, value in values.items()
         if value != values_before.get(key) and key.partition(".")[0] not in NOT_PART_OF_A_RUN
     }
-    return RunConfig(config, choices, dict(sorted(changes.items())))
+    settings = {key: changes.pop(key) for key in SETTINGS if key in changes}
+    return RunConfig(config, choices, dict(sorted(changes.items())), settings)
 
 
 @contextmanager
@@ -328,6 +336,20 @@ def _is_internal(leaf: str) -> bool:
 def _check_minimum(key: str, value: Any, minimum: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise UsageError(f"{key}={value}: expected a whole number of at least {minimum}")
+
+
+def _check_settings(values: Mapping[str, Any]) -> None:
+    """Check the values of SETTINGS, where a trainer has them, and of ``nondeterminism``. Raises UsageError."""
+    limit = values.get("trainer.time_limit")
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf
+    ):
+        raise UsageError(f"trainer.time_limit={limit}: expected a number of seconds above 0, or null for none")
+    if (keep := values.get("trainer.keep", KEPT[0])) not in KEPT:
+        raise UsageError(f"trainer.keep={keep}{did_you_mean(keep, KEPT)}")
+    if values["nondeterminism"] not in NONDETERMINISM:
+        valid = did_you_mean(values["nondeterminism"], NONDETERMINISM)
+        raise UsageError(f"nondeterminism={values['nondeterminism']}{valid}")
 
 
 def override_text(value: Any) -> str:

@@ -14,9 +14,17 @@ DEBUG = "--debug"
 class UsageError(Exception):
     """A mistake in what the user gave (option, file, study): one clear line, without a traceback, exit code 2."""
 
+    exit_code = 2
+
     def __init__(self, message: str) -> None:
         """Keep the message as one line: line breaks in it (from a file's cell, say) become blanks."""
         super().__init__(" ".join(str(message).splitlines()))
+
+
+class StorageError(UsageError):
+    """A result could not be stored: the disk is full, say. Nothing that was stored is lost; exit code 1."""
+
+    exit_code = 1
 
 
 class ComponentError(UsageError):
@@ -31,14 +39,14 @@ class ComponentError(UsageError):
 
 @contextmanager
 def told_in_one_line(debug: bool) -> Iterator[None]:
-    """End the program with one line and exit code 2 on a UsageError; with `debug` let its traceback through."""
+    """End the program with one line and its exit code on a UsageError; with `debug` let its traceback through."""
     try:
         yield
     except UsageError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_code) from None
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from notafluke import components
 from notafluke.code_digest import code_digest, source_files
 from notafluke.configuration import (
     NOT_PART_OF_A_RUN,
+    SETTINGS,
     TUNES,
     RunConfig,
     component_options,
@@ -52,7 +53,7 @@ class Cell:
 
     ``changes`` are the overrides against ``conf/config.yaml`` that make it, in canonical form; ``folder`` is
     ``results/runs/<task>/<changes>-<first 8 of key>``; ``data`` the folder of its prepared data, empty where
-    a task generates its own.
+    a task generates its own. ``settings`` are overrides that are no part of what its runs are, such as a time limit.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Cell:
     key: str
     folder: str
     data: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def run_key(self, seed: int) -> str:
         """sha256 that identifies the run of one seed."""
@@ -81,7 +83,7 @@ class Cell:
     @property
     def overrides(self) -> list[str]:
         """The command-line overrides that make this cell."""
-        return [f"{key}={value}" for key, value in {"task": self.task, **self.changes}.items()]
+        return [f"{key}={value}" for key, value in {"task": self.task, **self.changes, **self.settings}.items()]
 
 
 @dataclass(frozen=True)
@@ -169,39 +171,48 @@ class Plan:
 
 def make_cell(run: RunConfig) -> Cell:
     """The cell of a composed configuration. Raises UsageError where its task's data cannot be used."""
-    content = {
-        group: component_options(run.config, group) if isinstance(section, dict) else section
-        for group, section in run.config.items()
-        if group not in NOT_PART_OF_A_RUN
-    }
     built = components.build_task(run.config)
-    declaration, data = built.declaration(), built.prepared_folder()
-    for name in built.source_options:
-        content["task"].pop(name, None)
-    tuned = content["tune"] != TUNES[0]
-    if not tuned:
-        del content["tuning_seeds"]
-    key = _hash(
-        {
-            "config": content,
-            "data": declaration,
-            "code": code_digest([*ENGINE, *(TUNING if tuned else ()), *targets_of(run.config)]),
-            "torch": version("torch").partition("+")[0],
-            "numpy": version("numpy"),
-            "device": str(run.config["execution"]["device"]).partition(":")[0],
-        }
-    )
-    task = run.choices["task"]
+    content, data = cell_content(run.config, built), built.prepared_folder()
+    key, task = _hash(content), run.choices["task"]
     changes = {name: value for name, value in run.changes.items() if name != "task"}
     shown = dict(changes)
     for name in built.source_options:
         if f"task.{name}" in shown:
-            shown[f"task.{name}"] = _hash(declaration)[:8]
+            shown[f"task.{name}"] = _hash(content["data"])[:8]
     label = ",".join(f"{name}={value}" for name, value in shown.items()) or "default"
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])
     folder = (results / "runs" / task / f"{slug}-{key[:8]}").as_posix()
-    return Cell(task, changes, key, folder, "" if data is None else data.as_posix())
+    return Cell(task, changes, key, folder, "" if data is None else data.as_posix(), run.settings)
+
+
+def cell_content(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """All that a run is, apart from its seed: what the key of its cell hashes.
+
+    ``config``, ``data`` (the task's declaration), ``code`` (digest), ``torch`` and ``numpy`` (versions), ``device``.
+    Raises UsageError where the task's data cannot be used.
+    """
+    content = {
+        group: component_options(config, group) if isinstance(section, dict) else section
+        for group, section in config.items()
+        if group not in NOT_PART_OF_A_RUN
+    }
+    for group, _, name in (key.partition(".") for key in SETTINGS):
+        content[group].pop(name, None)
+    declaration = task.declaration()
+    for name in task.source_options:
+        content["task"].pop(name, None)
+    tuned = content["tune"] != TUNES[0]
+    if not tuned:
+        del content["tuning_seeds"]
+    return {
+        "config": content,
+        "data": declaration,
+        "code": code_digest([*ENGINE, *(TUNING if tuned else ()), *targets_of(config)]),
+        "torch": version("torch").partition("+")[0],
+        "numpy": version("numpy"),
+        "device": str(config["execution"]["device"]).partition(":")[0],
+    }
 
 
 def targets_of(config: Mapping[str, Any]) -> list[str]:
@@ -323,15 +334,19 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
         return cached
     plan = make_plan(name, overrides)
     digests = {name: _file_digest(Path(name)) for name in plan.files}
-    write_atomic(cache, json.dumps({"plan": plan.as_tree(), "digests": digests}))
+    content = {"plan": plan.as_tree(), "digests": digests}
+    write_atomic(cache, json.dumps({"content": content, "digest": _hash(content)}))
     return plan
 
 
 def _read_cache(path: Path) -> Plan | None:
     """A cached plan whose further files are unchanged; None where it is missing, damaged or stale."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        if all(_file_digest(Path(name)) == digest for name, digest in tree["digests"].items()):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        tree = stored["content"]
+        if stored["digest"] == _hash(tree) and all(
+            _file_digest(Path(name)) == digest for name, digest in tree["digests"].items()
+        ):
             return Plan.from_tree(tree["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass

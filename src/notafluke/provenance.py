@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 RECORDED_PACKAGES = ("torch", "pytorch-lightning", "numpy", "hydra-core", "notafluke")
 
 
-def provenance() -> dict[str, Any]:
-    """Code state, versions and processor of this process. Imports torch."""
+def provenance(results: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Code state, versions and processor of this process. Imports torch.
+
+    ``content`` is what the run's key hashes (plan.cell_content).
+    """
     import torch
 
     return {

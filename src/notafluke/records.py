@@ -2,18 +2,20 @@
 
 A run's folder holds ``config.yaml`` (resolved configuration), ``history.csv`` (one line an epoch),
 ``predictions.npz`` (test predictions of the best epoch, with their index and what the task says of each sample),
-``samples/`` (what the network wrote by itself, where the task asks for it) and, written last, ``metrics.json``.
+``samples/`` (what the network wrote by itself, where the task asks for it), ``weights.pt`` (trainer.keep=best) and,
+written last, ``metrics.json`` with the digests of all of them and of itself.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ from notafluke.files import write_atomic
 SERIES = "by_sample/"
 """Before the names of series in ``predictions.npz``."""
 SAMPLES = "samples"
+WEIGHTS = "weights.pt"
+METRICS = "metrics.json"
+DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class RunRecord:
     ``metrics`` are test metrics of the best validation epoch, empty unless the outcome is ``ok``; ``validation`` the
     validation metrics of that epoch; ``seconds`` the run's share of its block's wall time; ``weight_digest`` sha256
     of the weights after the last epoch; ``learning_rate`` the optimizer's, None where it has none, and
-    ``at_grid_edge`` whether it was chosen from a grid (tune=lr) and lies at its edge.
+    ``at_grid_edge`` whether it was chosen from a grid (tune=lr) and lies at its edge. ``started`` and ``ended`` are
+    UTC, ISO 8601; ``deterministic`` is False where ``nondeterminism=allow`` let something train that is not; ``files``
+    are the SHA-256 of the run's other files by name.
     """
 
     run_key: str
@@ -58,6 +65,10 @@ class RunRecord:
     provenance: Mapping[str, Any]
     learning_rate: float | None = None
     at_grid_edge: bool = False
+    started: str = ""
+    ended: str = ""
+    deterministic: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_record(
@@ -69,27 +80,46 @@ def write_record(
     index: Sequence[str] | None,
     series: Mapping[str, np.ndarray] | None = None,
     samples: Mapping[str, bytes] | None = None,
+    weights: bytes | None = None,
 ) -> None:
     """Write a run's files, ``metrics.json`` last, so that a run that has one is whole.
 
-    ``series`` [samples] by name is stored with the predictions, ``samples`` are files by name.
+    ``series`` [samples] by name is stored with the predictions, ``samples`` are files by name, ``weights`` is the
+    content of ``weights.pt``. Raises StorageError where something cannot be stored.
     """
-    metrics_file = folder / "metrics.json"
-    metrics_file.unlink(missing_ok=True)
-    write_atomic(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    write_atomic(folder / "history.csv", history_text(history))
+    contents = {
+        "config.yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode(),
+        "history.csv": history_text(history).encode(),
+    }
     if predictions is not None:
         buffer = io.BytesIO()
         by_sample = {f"{SERIES}{name}": own for name, own in (series or {}).items()}
         names = np.array(index if index is not None else [])
         np.savez_compressed(buffer, allow_pickle=False, predictions=predictions, index=names, **by_sample)
-        write_atomic(folder / "predictions.npz", buffer.getvalue())
-    else:
-        (folder / "predictions.npz").unlink(missing_ok=True)
+        contents["predictions.npz"] = buffer.getvalue()
+    contents |= {f"{SAMPLES}/{name}": content for name, content in (samples or {}).items()}
+    if weights is not None:
+        contents[WEIGHTS] = weights
+    (folder / METRICS).unlink(missing_ok=True)
+    for name in ("predictions.npz", WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / SAMPLES, ignore_errors=True)
-    for name, content in (samples or {}).items():
-        write_atomic(folder / SAMPLES / name, content)
-    write_atomic(metrics_file, json.dumps(finite(asdict(record)), indent=1, allow_nan=False) + "\n")
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    write_atomic(folder / METRICS, record_text(replace(record, files=files)))
+
+
+def record_text(record: RunRecord) -> str:
+    """The content of ``metrics.json``, with its own digest."""
+    content = finite(asdict(record))
+    return json.dumps({**content, DIGEST: record_digest(content)}, indent=1, allow_nan=False) + "\n"
+
+
+def record_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the content of a record, its digest aside."""
+    rest = {key: value for key, value in content.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def history_text(history: Sequence[Mapping[str, float]]) -> str:
@@ -104,11 +134,26 @@ def history_text(history: Sequence[Mapping[str, float]]) -> str:
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """The record in a run's folder; None where it is missing or not a whole record."""
+    """The record in a run's folder; None where it is missing, or is not as it was written."""
     try:
-        return RunRecord(**json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        content = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return RunRecord(**content) if content.pop(DIGEST) == record_digest(content) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def damage(folder: Path) -> str:
+    """What of a recorded run's files is not as it was written, ``history.csv is damaged``; empty where all is well."""
+    record = read_record(folder)
+    if record is None:
+        return f"{METRICS} is damaged" if (folder / METRICS).exists() else ""
+    for name, digest in record.files.items():
+        try:
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+                return f"{name} is damaged"
+        except OSError:
+            return f"{name} is missing"
+    return ""
 
 
 def read_series(folder: Path) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ import pandas as pd
 from notafluke.over_samples import Run
 from notafluke.pairing import Floats
 from notafluke.plan import Cell, Plan
-from notafluke.records import RunRecord, read_record, read_series
+from notafluke.records import RunRecord, damage, read_record, read_series
+
+log = logging.getLogger(__name__)
 
 SCORE_COLUMNS = (
     "task",
@@ -64,7 +67,7 @@ class Collected:
 
 
 def collect(plan: Plan) -> Collected:
-    """Read every recorded run of a study. Records under another run key are not counted."""
+    """Read every recorded run of a study. Damaged records, and those under another run key, are not counted."""
     scores: list[dict[str, Any]] = []
     baselines: dict[tuple[str, int, str, str], dict[str, Any]] = {}
     series: dict[Run, Mapping[str, Floats]] = {}
@@ -72,11 +75,14 @@ def collect(plan: Plan) -> Collected:
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
             for seed in plan.study.seeds:
-                record = read_record(cell.run_folder(seed))
-                if record is None or record.run_key != cell.run_key(seed):
+                folder = cell.run_folder(seed)
+                record = read_record(folder)
+                if damaged := damage(folder):
+                    log.warning("%s: %s: not counted; notafluke retry trains it again", folder, damaged)
+                if record is None or damaged or record.run_key != cell.run_key(seed):
                     continue
                 scores += _score_rows(task, arm, cell, record)
-                if record.outcome == "ok" and (own := read_series(cell.run_folder(seed))):
+                if record.outcome == "ok" and (own := read_series(folder)):
                     series[task, arm, seed] = own
                 provenance[record.run_key] = record.provenance
                 for baseline in record.baselines:

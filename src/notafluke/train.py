@@ -23,7 +23,7 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
-from notafluke.plan import Cell, Plan, make_cell
+from notafluke.plan import Cell, Plan, cell_content, make_cell
 from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
@@ -101,8 +101,8 @@ class CellTraining:
             # Read once, here, where data that are gone end it all, and are no crash of a seed.
             self.task.check()
         self.recipe = components.build_recipe(run.config)
-        self.provenance = provenance()
         execution = run.config["execution"]
+        self.provenance = provenance(Path(execution["results"]), cell_content(run.config, self.task))
         self.device, self.block_size = str(execution["device"]), execution["block_size"]
         rate = run.config["optimizer"].get("lr")
         self.learning_rate = float(rate) if isinstance(rate, int | float) else None

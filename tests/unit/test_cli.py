@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from notafluke import cli
+from notafluke.commands import tracking
 from notafluke.configuration import groups, options
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -35,7 +36,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 def test_the_list_of_commands_is_complete() -> None:
     found = [[command.name or getattr(command.callback, "__name__", "")] for command in cli.app.registered_commands]
-    found += [["track", command.name or ""] for command in cli.track.registered_commands]
+    found += [["track", command.name or ""] for command in tracking.track.registered_commands]
     assert sorted(found) == sorted(COMMANDS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import UsageError
+from notafluke.plan import make_cell
 
 CONF = Path(__file__).parents[2] / "conf"
 ACTIVATIONS = ", ".join(sorted(path.stem for path in (CONF / "activation").glob("*.yaml")))
@@ -247,17 +249,44 @@ def override_sets(draw: st.DrawFn) -> dict[str, str]:
         if key != "source" or group == "task"
     }
     keys = draw(st.lists(st.sampled_from(sorted(leaves)), unique=True, max_size=4))
-    return chosen | {key: draw(values_like(leaves[key]), label=key) for key in keys}
+    valid = {"trainer.keep": ["none", "best"], "trainer.time_limit": ["null", "5", "0.5"]}
+    return chosen | {
+        key: draw(st.sampled_from(valid[key]) if key in valid else values_like(leaves[key]), label=key) for key in keys
+    }
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(override_sets())
 def test_the_canonical_changes_make_the_same_configuration(overrides: dict[str, str]) -> None:
     run = compose_run(CONF, overrides)
-    again = compose_run(CONF, run.changes)
+    again = compose_run(CONF, {**run.changes, **run.settings})
     assert repr(again.config) == repr(run.config)
     assert again.choices == run.choices
-    assert again.changes == run.changes
+    assert (again.changes, again.settings) == (run.changes, run.settings)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("trainer.time_limit=0", "trainer.time_limit=0: expected a number of seconds above 0, or null"),
+        ("trainer.time_limit=soon", "trainer.time_limit=soon: expected a number of seconds"),
+        ("trainer.time_limit=true", "trainer.time_limit=True: expected a number of seconds"),
+        ("trainer.keep=bset", "trainer.keep=bset; did you mean 'best'? valid: best, none"),
+        ("nondeterminism=alow", "nondeterminism=alow; did you mean 'allow'? valid: allow, refuse"),
+    ],
+)
+def test_settings_that_are_none(override: str, words: str) -> None:
+    key, _, value = override.partition("=")
+    with pytest.raises(UsageError, match=re.escape(words)):
+        compose_run(CONF, {key: value})
+
+
+def test_a_limit_makes_no_other_run_but_goes_with_its_cell() -> None:
+    plain, limited = (compose_run(CONF, {"task": "adding", **own}) for own in ({}, {"trainer.time_limit": "5"}))
+    assert limited.config["trainer"]["time_limit"] == 5
+    assert limited.settings == {"trainer.time_limit": "5"} and limited.changes == plain.changes
+    assert make_cell(limited).key == make_cell(plain).key and make_cell(limited).folder == make_cell(plain).folder
+    assert "trainer.time_limit=5" in make_cell(limited).overrides
 
 
 TEXTS = st.text(alphabet=string.printable + "äφ→\\'\"${}[](),=: ", max_size=12)

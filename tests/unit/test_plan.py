@@ -300,7 +300,7 @@ class TestFolder:
     def test_any_value_gives_one_safe_and_short_name(self, workplace: Path, value: str) -> None:
         """No separators, no wildcards of Snakemake, no name that a file system refuses."""
         run = compose_run(workplace / "conf", {"task": "adding"})
-        shown = RunConfig(run.config, run.choices, {"optimizer.schedule": override_text(value)})
+        shown = RunConfig(run.config, run.choices, {"optimizer.schedule": override_text(value)}, {})
         folder = make_cell(shown).folder
         head, _, name = folder.rpartition("/")
         assert head == "results/runs/adding"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import tempfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notafluke import records
-from notafluke.records import RunRecord, finite, history_text, read_history, read_record, write_record
+from notafluke.records import DIGEST, RunRecord, damage, finite, history_text, read_history, read_record, write_record
 
 NAN, INF = float("nan"), float("inf")
 
@@ -63,7 +65,12 @@ def test_read_back_to_the_last_bit(tmp_path: Path) -> None:
     index = [f"2001-01-0{number}" for number in range(1, 8)]
     write(tmp_path / "deep" / "folder", predictions=predictions, index=index)
     folder = tmp_path / "deep" / "folder"
-    assert read_record(folder) == RECORD
+    record = read_record(folder)
+    assert record is not None and damage(folder) == ""
+    assert replace(record, files={}) == RECORD
+    for name, digest in record.files.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert sorted(record.files) == ["config.yaml", "history.csv", "predictions.npz"]
     assert read_history(folder) == HISTORY
     assert yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) == CONFIG
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
@@ -202,4 +209,23 @@ def test_nothing_there_reads_as_none(tmp_path: Path) -> None:
 
 def test_every_field_is_in_the_file(tmp_path: Path) -> None:
     write(tmp_path)
-    assert set(strict_json(tmp_path / "metrics.json")) == {field.name for field in fields(RunRecord)}
+    assert set(strict_json(tmp_path / "metrics.json")) == {field.name for field in fields(RunRecord)} | {DIGEST}
+
+
+@given(st.data())
+def test_every_changed_bit_is_found(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, predictions=np.zeros((2, 1), np.float32), samples={"a.txt": b"text"}, weights=b"w")
+        assert damage(folder) == ""
+        before = read_record(folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        assert len(files) == 6
+        path = data.draw(st.sampled_from(files))
+        content = bytearray(path.read_bytes())
+        position, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
+        content[position] ^= 1 << bit
+        path.write_bytes(content)
+        # White space between the values of JSON may be another white space.
+        same = path.name == "metrics.json" and read_record(folder) == before
+        assert same or damage(folder) == f"{path.relative_to(folder)} is damaged"

@@ -21,6 +21,7 @@ from score_tables import ToyStudy
 
 from notafluke import claims
 from notafluke.analysis import Analysis, analyse
+from notafluke.errors import StorageError
 from notafluke.files import write_atomic
 from notafluke.options import DescribedOption
 from notafluke.origin import provenance_frame
@@ -298,7 +299,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match=r"a\.txt: cannot be stored: disk full"):
         write_atomic(path, "new\n")
     assert path.read_text() == "old\n"
     assert [item.name for item in path.parent.iterdir()] == ["a.txt"]

@@ -1,0 +1,1 @@
+"""The commands of `notafluke`, by subject; `notafluke.cli` puts them together."""
