@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from notafluke.redaction import redact
+
 DEBUG = "--debug"
 """The flag of every command that shows the traceback of a UsageError."""
 
@@ -37,7 +39,7 @@ def told_in_one_line(debug: bool) -> Iterator[None]:
     except UsageError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
 
 
