@@ -13,6 +13,7 @@ import typer
 from notafluke.commands import tracking
 from notafluke.commands.common import StudyName, StudyOverrides, planned
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
+from notafluke.redaction import redacting_handler, show_exception
 
 if TYPE_CHECKING:
     from notafluke.records import RunRecord
@@ -304,6 +305,7 @@ def _tell(records: Sequence[RunRecord]) -> None:
 def main() -> None:
     """Run the command line: a UsageError is one line and exit code 2."""
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    sys.excepthook = show_exception
+    logging.basicConfig(level=logging.INFO, handlers=[redacting_handler("%(asctime)s %(message)s", "%H:%M:%S")])
     with told_in_one_line(DEBUG in sys.argv):
         app(arguments, prog_name="notafluke")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from notafluke.redaction import redact
+
 DEBUG = "--debug"
 """The flag of every command that shows the traceback of a UsageError."""
 
@@ -45,7 +47,7 @@ def told_in_one_line(debug: bool) -> Iterator[None]:
     except UsageError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 

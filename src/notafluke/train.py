@@ -27,6 +27,7 @@ from notafluke.plan import Cell, Plan, cell_content, make_cell
 from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
 from notafluke.records import RunRecord, read_record, write_record
+from notafluke.redaction import redact_logging, redacted_tracebacks, show_exception
 from notafluke.registration import register
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import DatasetTask
@@ -304,15 +305,18 @@ def main() -> None:
     Trains the run of the composed configuration under its key, unless it is recorded already.
     """
     pin_environment()
+    sys.excepthook = show_exception
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
     from notafluke.tracking import SINGLE_RUNS
 
     def task_function(_: Any) -> None:
+        redact_logging(logging.getLogger())
         overrides = list(HydraConfig.get().overrides.task)
-        for record in train_cell(overrides, SINGLE_RUNS):
-            print(json.dumps({"run_key": record.run_key, "outcome": record.outcome, **record.metrics}))
+        with redacted_tracebacks(), told_in_one_line(debug):
+            for record in train_cell(overrides, SINGLE_RUNS):
+                print(json.dumps({"run_key": record.run_key, "outcome": record.outcome, **record.metrics}))
 
     debug = DEBUG in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != DEBUG]
