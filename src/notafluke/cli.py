@@ -13,6 +13,7 @@ import typer
 from notafluke.commands import tracking
 from notafluke.commands.common import StudyName, StudyOverrides, planned
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
+from notafluke.interruption import stoppable
 from notafluke.redaction import redacting_handler, show_exception
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def train(
     from notafluke.tracking import SINGLE_RUNS
     from notafluke.train import train_cell
 
-    _tell(train_cell(overrides, SINGLE_RUNS))
+    with stoppable() as interruption:
+        _tell(train_cell(overrides, SINGLE_RUNS, interruption=interruption))
 
 
 @app.command(epilog="Example: notafluke fetch task=earthquake task.source=usgs")
@@ -100,9 +102,10 @@ def train_cells_(
     pin_environment()
     from notafluke.train import train_cells
 
-    for cell, records in train_cells(planned(study, overrides), folders, retrain):
-        typer.echo(cell.folder)
-        _tell(records)
+    with stoppable() as interruption:
+        for cell, records in train_cells(planned(study, overrides), folders, retrain, interruption):
+            typer.echo(cell.folder)
+            _tell(records)
 
 
 @app.command(epilog='Example: notafluke plan demo --overrides "seed=range(0,12)" --estimate')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ class StorageError(UsageError):
     exit_code = 1
 
 
+class Stopped(BaseException):
+    """The process was asked to stop by a signal. No Exception, so that nobody takes it for a failure of a component."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        """Say by which signal; the exit code is that of a process which the signal has ended."""
+        super().__init__(f"stopped by {number.name}; what is recorded stays, and the same command goes on from there")
+        self.exit_code = 128 + number
+
+
 class ComponentError(UsageError):
     """A component cannot be used; ``group`` is its group, ``reason`` why, in words that follow the component's name."""
 
@@ -41,7 +51,10 @@ class ComponentError(UsageError):
 
 @contextmanager
 def told_in_one_line(debug: bool) -> Iterator[None]:
-    """End the program with one line and its exit code on a UsageError; with `debug` let its traceback through."""
+    """End the program with one line and its exit code on a UsageError or when it is stopped.
+
+    With `debug` let the traceback of a UsageError through.
+    """
     try:
         yield
     except UsageError as error:
@@ -49,6 +62,9 @@ def told_in_one_line(debug: bool) -> Iterator[None]:
             raise
         print(redact(f"error: {error}"), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise SystemExit(stopped.exit_code) from None
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:

@@ -87,8 +87,9 @@ def _time_block(recipe: Recipe, task: Task, seeds: Sequence[int], replica: int) 
     """Train a block twice for a part of an epoch, with one validation each."""
     import torch
 
+    from notafluke.training.block import SeedBlock
     from notafluke.training.determinism import pin_torch
-    from notafluke.training.engine import SeedBlock, fit
+    from notafluke.training.engine import fit
 
     pin_torch()
     place = torch.device("cpu")

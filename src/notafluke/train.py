@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -9,11 +10,14 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notafluke import components
+from notafluke.checkpoints import Block, BlockCheckpoint, stored_blocks
 from notafluke.configuration import (
     RunConfig,
     compose_run,
@@ -22,14 +26,15 @@ from notafluke.configuration import (
     seed_values,
     sweep_values,
 )
-from notafluke.errors import DEBUG, UsageError, told_in_one_line
+from notafluke.errors import DEBUG, StorageError, UsageError, told_in_one_line
+from notafluke.interruption import Interruption, stoppable
 from notafluke.plan import Cell, Plan, cell_content, make_cell
 from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
-from notafluke.records import RunRecord, read_record, write_record
+from notafluke.records import RunRecord, damage, read_record, write_record
 from notafluke.redaction import redact_logging, redacted_tracebacks, show_exception
 from notafluke.registration import register
-from notafluke.tasks.base import Task
+from notafluke.tasks.base import Float32, Task
 from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.determinism import pin_environment
 from notafluke.tuning import REPLICA as TUNING_REPLICA
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train_cells(plan: Plan, folders: Sequence[str], retrain: bool) -> Iterator[tuple[Cell, list[RunRecord]]]:
+def train_cells(
+    plan: Plan, folders: Sequence[str], retrain: bool, interruption: Interruption | None = None
+) -> Iterator[tuple[Cell, list[RunRecord]]]:
     """Train the missing runs of the cells of a plan that have these folders, one cell after another.
 
     Raises UsageError for a folder that is not of the plan: the code or the configuration has changed since.
@@ -54,14 +61,17 @@ def train_cells(plan: Plan, folders: Sequence[str], retrain: bool) -> Iterator[t
     seeds = ",".join(map(str, plan.study.seeds))
     for folder in folders:
         overrides = [*cells[folder].overrides, f"seed={seeds}", f"execution.retrain={str(retrain).lower()}"]
-        yield cells[folder], train_cell(overrides, plan.study.name, plan)
+        yield cells[folder], train_cell(overrides, plan.study.name, plan, interruption)
 
 
-def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = None) -> list[RunRecord]:
+def train_cell(
+    overrides: Sequence[str], experiment: str, plan: Plan | None = None, interruption: Interruption | None = None
+) -> list[RunRecord]:
     """Train the runs of one cell that are not recorded yet and return the records of all that were asked for.
 
     ``overrides`` may hold several seeds (``seed=range(0,10)``). With ``plan``, its study is registered before
-    anything trains. Raises UsageError before anything is written.
+    anything trains. When ``interruption`` is asked for, the state of the block is kept and Stopped is raised; the next
+    call goes on from there. Raises UsageError before anything is written.
     """
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
@@ -77,7 +87,7 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
     if missing:
         if plan is not None:
             register(plan)
-        CellTraining(run, cell, experiment).train(missing)
+        CellTraining(run, cell, experiment, interruption or Interruption()).train(missing)
     else:
         log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
@@ -85,17 +95,20 @@ def train_cell(overrides: Sequence[str], experiment: str, plan: Plan | None = No
 
 def recorded(cell: Cell, seed: int) -> RunRecord | None:
     """The record of a run, if it is whole and of this very run key."""
-    record = read_record(cell.run_folder(seed))
-    return record if record is not None and record.run_key == cell.run_key(seed) else None
+    folder = cell.run_folder(seed)
+    record = read_record(folder)
+    if record is None or record.run_key != cell.run_key(seed):
+        return None
+    return None if damage(folder) else record
 
 
 class CellTraining:
     """Trains seeds of one cell, block by block, and records each run."""
 
-    def __init__(self, run: RunConfig, cell: Cell, experiment: str) -> None:
+    def __init__(self, run: RunConfig, cell: Cell, experiment: str, interruption: Interruption) -> None:
         from notafluke.tracking import LiveLog
 
-        self.run, self.cell = run, cell
+        self.run, self.cell, self.interruption = run, cell, interruption
         self.task: Task = components.build_task(run.config)
         if isinstance(self.task, DatasetTask):
             self.task.example_will_do = False
@@ -105,6 +118,10 @@ class CellTraining:
         execution = run.config["execution"]
         self.provenance = provenance(Path(execution["results"]), cell_content(run.config, self.task))
         self.device, self.block_size = str(execution["device"]), execution["block_size"]
+        self.from_scratch = execution["retrain"]
+        self.time_limit = run.config["trainer"].get("time_limit")
+        self.keeps_weights = run.config["trainer"].get("keep") == "best"
+        self.deterministic = run.config["nondeterminism"] == "refuse"
         rate = run.config["optimizer"].get("lr")
         self.learning_rate = float(rate) if isinstance(rate, int | float) else None
         self.at_grid_edge = False
@@ -129,6 +146,9 @@ class CellTraining:
         edge = ", at the edge of the grid" if tuning.at_grid_edge else ""
         log.info("%s: learning rate %.4g chosen%s", self.cell.folder, tuning.learning_rate, edge)
         write_tuning(folder, tuning)
+        for path, own in stored_blocks(folder):
+            if own.block.purpose == "tuning":
+                path.unlink()
         return tuning
 
     def _validation_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
@@ -138,6 +158,8 @@ class CellTraining:
             block = tries[start : start + self.block_size]
             try:
                 scores += self._block_scores(block)
+            except StorageError:
+                raise
             except Exception:
                 log.warning("%s: tuning failed; each run is tried alone\n%s", self.cell.folder, traceback.format_exc())
                 for one in block:
@@ -156,29 +178,51 @@ class CellTraining:
         recipes = {rate: components.build_recipe(with_learning_rate(self.run.config, rate)) for rate in rates}
         shown = ", ".join(f"{rate:.3g}" for rate in rates)
         log.info("%s: trying the learning rates %s", self.cell.folder, shown)
-        results = train_block(
-            self.recipe,
-            self.task,
-            [seed for _, seed in tries],
-            TUNING_REPLICA,
-            device=self.device,
-            tested=False,
-            optimizers=[(recipes[rate].optimizer, count) for rate, count in rates.items()],
-        )
+        seeds = [seed for _, seed in tries]
+        block = Block(self.cell.key, "tuning", tuple(seeds), tuple(rate for rate, _ in tries))
+        with self.checkpointed(block) as checkpoint:
+            results = train_block(
+                self.recipe,
+                self.task,
+                seeds,
+                TUNING_REPLICA,
+                device=self.device,
+                tested=False,
+                optimizers=[(recipes[rate].optimizer, count) for rate, count in rates.items()],
+                checkpoint=checkpoint,
+                time_limit=self.time_limit,
+                deterministic=self.deterministic,
+            )
         metric = self.task.primary_metric
         return [own.validation_metrics.get(metric) if own.outcome == "ok" else None for own in results]
+
+    @contextmanager
+    def checkpointed(self, block: Block) -> Iterator[BlockCheckpoint]:
+        """Train a block within it: a signal waits until its state is kept. What fails would fail again from there."""
+        checkpoint = BlockCheckpoint(Path(self.cell.folder), block, self.interruption)
+        if self.from_scratch:
+            checkpoint.remove()
+        with self.interruption.waits():
+            try:
+                yield checkpoint
+            except StorageError:
+                raise
+            except Exception:
+                checkpoint.remove()
+                raise
 
     def train(self, seeds: Sequence[int]) -> None:
         """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""
         try:
-            for start in range(0, len(seeds), self.block_size):
-                block = seeds[start : start + self.block_size]
+            for block, wanted in self._blocks(seeds):
                 try:
-                    self._train_block(block)
+                    self._train_block(block, wanted)
+                except StorageError:
+                    raise
                 except Exception:
                     log.warning("%s: the block of seeds %s failed; each is tried alone", self.cell.folder, list(block))
                     log.warning("%s", traceback.format_exc())
-                    for seed in block:
+                    for seed in wanted:
                         self._train_alone(seed)
         except BaseException:
             if self.live:
@@ -187,40 +231,60 @@ class CellTraining:
         if self.live:
             self.live.finish_cell()
 
+    def _blocks(self, seeds: Sequence[int]) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+        """Blocks and which of their seeds are wanted: first those that were interrupted, with all seeds they had."""
+        left = list(seeds)
+        for path, stored in [] if self.from_scratch else list(stored_blocks(Path(self.cell.folder))):
+            if stored.block.purpose != "training" or stored.block.cell_key != self.cell.key:
+                continue
+            unrecorded = [seed for seed in stored.block.seeds if recorded(self.cell, seed) is None]
+            if not unrecorded:
+                path.unlink()
+            elif set(unrecorded) <= set(left):
+                left = [seed for seed in left if seed not in unrecorded]
+                yield stored.block.seeds, unrecorded
+        for start in range(0, len(left), self.block_size):
+            block = left[start : start + self.block_size]
+            yield block, block
+
     def _train_alone(self, seed: int) -> None:
         from notafluke.training.results import SeedResult
 
-        began = time.monotonic()
+        began, started = time.monotonic(), utc_now()
         try:
-            self._train_block([seed])
+            self._train_block([seed], [seed])
+        except StorageError:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            result = SeedResult(seed, 0, outcome="crashed", reason=reason)
-            self._record(result, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self._record(SeedResult(seed, 0, outcome="crashed", reason=reason, started=started, seconds=seconds))
 
-    def _train_block(self, seeds: Sequence[int]) -> None:
+    def _train_block(self, seeds: Sequence[int], wanted: Sequence[int]) -> None:
         from notafluke.training.engine import train_block
 
         log.info("%s: training seeds %s", self.cell.folder, ", ".join(map(str, seeds)))
-        if self.live:
-            self.live.start(seeds)
-        began = time.monotonic()
-        observer = Progress(self.recipe.max_epochs, self.task.primary_metric, self.live, sys.stderr.isatty())
-        results = train_block(
-            self.recipe,
-            self.task,
-            seeds,
-            self.run.config["replica"],
-            observer=observer,
-            device=self.device,
-            progress_bar=sys.stderr.isatty(),
-        )
-        seconds = (time.monotonic() - began) / len(seeds)
-        log.info("%s: %.1f s a seed", self.cell.folder, seconds)
-        for result in results:
-            self._record(result, seconds)
+        observer = Progress(self.recipe.max_epochs, self.task.primary_metric, wanted, self.live, sys.stderr.isatty())
+        with self.checkpointed(Block(self.cell.key, "training", tuple(seeds))) as checkpoint:
+            results = train_block(
+                self.recipe,
+                self.task,
+                seeds,
+                self.run.config["replica"],
+                observer=observer,
+                device=self.device,
+                progress_bar=sys.stderr.isatty(),
+                checkpoint=checkpoint,
+                time_limit=self.time_limit,
+                deterministic=self.deterministic,
+            )
+            log.info("%s: %.1f s a seed", self.cell.folder, results[0].seconds)
+            for result in results:
+                if result.seed in wanted:
+                    self._record(result)
+            checkpoint.remove()
 
-    def _record(self, result: SeedResult, seconds: float) -> None:
+    def _record(self, result: SeedResult) -> None:
         data = self.task.load(result.seed, self.run.config["replica"])
         record = RunRecord(
             run_key=self.cell.run_key(result.seed),
@@ -239,18 +303,37 @@ class CellTraining:
             validation=result.validation_metrics,
             baselines=[asdict(baseline) for baseline in self.task.baselines(data)],
             parameters=result.parameters,
-            seconds=round(seconds, 3),
+            seconds=round(result.seconds, 3),
             weight_digest=result.weight_digest,
             provenance=self.provenance,
             learning_rate=self.learning_rate,
             at_grid_edge=self.at_grid_edge,
+            started=result.started,
+            ended=utc_now(),
+            deterministic=self.deterministic,
         )
         config = {**self.run.config, "seed": result.seed}
         folder = self.cell.run_folder(result.seed)
         index = data.test.index
-        write_record(folder, record, config, result.history, result.predictions, index, result.series, result.samples)
+        weights = weights_content(result.best_weights) if self.keeps_weights and result.outcome == "ok" else None
+        rest = result.predictions, index, result.series, result.samples, weights
+        write_record(folder, record, config, result.history, *rest)
         if self.live:
             self.live.finish(record)
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def weights_content(weights: Mapping[str, Float32]) -> bytes:
+    """Parameters by name as a file that ``torch.load(path, weights_only=True)`` reads."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, buffer)
+    return buffer.getvalue()
 
 
 def with_learning_rate(config: Mapping[str, Any], rate: float) -> dict[str, Any]:
@@ -260,17 +343,23 @@ def with_learning_rate(config: Mapping[str, Any], rate: float) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """Tells the live log about every epoch and, where there is no progress bar, the reader of the output."""
+    """Tells the live log about each epoch of the seeds that are wanted and, without a bar, who reads the output."""
 
     epochs: int
     metric: str
+    wanted: Sequence[int]
     live: LiveLog | None
     has_bar: bool
 
-    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
-        """See training.engine.Observer."""
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+        """See training.block.Observer."""
         if self.live:
-            self.live.epoch_finished(epoch, metrics)
+            self.live.start(self.wanted)
+
+    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
+        """See training.block.Observer."""
+        if self.live:
+            self.live.epoch_finished(epoch, {seed: own for seed, own in metrics.items() if seed in self.wanted})
         if not self.has_bar and metrics:
             values = sorted(own[self.metric] for own in metrics.values())
             log.info(
@@ -314,8 +403,8 @@ def main() -> None:
     def task_function(_: Any) -> None:
         redact_logging(logging.getLogger())
         overrides = list(HydraConfig.get().overrides.task)
-        with redacted_tracebacks(), told_in_one_line(debug):
-            for record in train_cell(overrides, SINGLE_RUNS):
+        with redacted_tracebacks(), told_in_one_line(debug), stoppable() as interruption:
+            for record in train_cell(overrides, SINGLE_RUNS, interruption=interruption):
                 print(json.dumps({"run_key": record.run_key, "outcome": record.outcome, **record.metrics}))
 
     debug = DEBUG in sys.argv

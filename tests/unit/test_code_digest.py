@@ -543,7 +543,7 @@ def test_the_engine_reaches_what_decides_a_result() -> None:
     assert {
         "notafluke.streams.generator",
         "notafluke.streams.torch_seed",
-        "notafluke.training.engine.SeedBlock",
+        "notafluke.training.block.SeedBlock",
         "notafluke.training.samples.ROW_MULTIPLE",
         "notafluke.training.determinism.pin_torch",
         "notafluke.training.determinism.ENVIRONMENT",

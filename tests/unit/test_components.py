@@ -23,7 +23,9 @@ from notafluke.plan import make_plan
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.batching import call_seeds, initial_parameters, seed_losses
-from notafluke.training.engine import SeedBlock, SeedResult, train_block
+from notafluke.training.block import SeedBlock
+from notafluke.training.engine import train_block
+from notafluke.training.results import SeedResult
 from notafluke.training.recipe import Recipe
 
 CONF = Path(__file__).parents[2] / "conf"

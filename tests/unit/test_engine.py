@@ -51,6 +51,10 @@ class Watcher:
     def __init__(self, at_epoch: Callable[[], None] = lambda: None) -> None:
         self.epochs: list[tuple[int, dict[int, dict[str, float]]]] = []
         self.at_epoch = at_epoch
+        self.earlier: dict[int, list[dict[str, float]]] = {}
+
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+        self.earlier = {seed: [dict(row) for row in own] for seed, own in history.items()}
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
         self.at_epoch()

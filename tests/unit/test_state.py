@@ -20,7 +20,8 @@ from notafluke.tasks.base import Split, Task, TaskData
 from notafluke.tasks.lotto import Lotto
 from notafluke.training import state as state_rules
 from notafluke.training.batching import initial_parameters, seed_losses
-from notafluke.training.engine import SeedBlock, train_block
+from notafluke.training.block import SeedBlock
+from notafluke.training.engine import train_block
 from notafluke.training.recipe import Recipe
 from notafluke.training.results import SeedResult
 from notafluke.training.samples import stream_batches

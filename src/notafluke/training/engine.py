@@ -1,412 +1,19 @@
-"""The seed-batched engine: all seeds of a block train as one batched computation.
-
-Parameters are stacked along a leading seed axis and the model runs under ``torch.func.vmap``. Symbols in shapes:
-S seeds of the block, N samples of a split, B rows of a batch, K samples of a row that follow each other, O outputs.
-"""
+"""The seed-batched engine: trains all seeds of a block with Lightning as one batched computation."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import logging
-import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.func import vmap
 
-from notafluke.streams import generator, torch_seed
-from notafluke.tasks.base import SPLITS, Float32, Task
-from notafluke.training.batching import build_seeded, initial_parameters, key_names, refuse_unbatchable, seed_losses
-from notafluke.training.data import SeedData, load_seeds
+from notafluke.tasks.base import Task
+from notafluke.training.block import Checkpoint, Observer, SeedBlock, TimeLimitReached
 from notafluke.training.determinism import pin_torch
-from notafluke.training.forward import State, series_outputs, window_outputs
 from notafluke.training.recipe import OptimizerBuilder, Recipe
-from notafluke.training.results import BlockResults, EpochSummary, SeedResult
-from notafluke.training.samples import Batch
-from notafluke.training.sampling import continuations
-
-SECONDS_OF_SILENCE = 30.0
-log = logging.getLogger(__name__)
-
-
-class Observer(Protocol):
-    """Somebody who wants to see the metrics while a block trains."""
-
-    def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
-        """Called after each epoch with the metrics of each seed that is still training."""
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What one step of the optimizer has seen of each seed.
-
-    ``losses`` [S]; ``gradient_norms`` [parameters, S], before the gradient rule; ``state`` after the batch, where it is
-    carried.
-    """
-
-    losses: Tensor
-    gradient_norms: Tensor
-    state: State | None
-
-
-@dataclass(frozen=True)
-class Share:
-    """The seeds of a block that one optimizer moves: their rows of the stacked parameters, which share its memory."""
-
-    build: OptimizerBuilder
-    parameters: Sequence[nn.Parameter]
-    rows: slice
-
-    def set_gradients(self, gradients: Mapping[str, Tensor]) -> None:
-        """Give every parameter its rows of the stacked gradients, which come in the order of the parameters."""
-        for parameter, gradient in zip(self.parameters, gradients.values(), strict=True):
-            parameter.grad = gradient[self.rows]
-
-
-class SeedBlock(pl.LightningModule):
-    """A block of seeds of one cell: S models, batched. It steps its optimizer itself, after training too."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        task: Task,
-        seeds: Sequence[int],
-        replica: int,
-        device: torch.device,
-        observer: Observer | None = None,
-        tested: bool = True,
-        optimizers: Sequence[tuple[OptimizerBuilder, int]] = (),
-    ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.tested = tested
-        self.recipe, self.task, self.replica, self.observer = recipe, task, replica, observer
-        # An odd block is padded with a copy: one seed alone would use another matrix product than a block does, and an
-        # odd number of 16 rows is no multiple of what AVX-512 kernels take in one step.
-        self.streams = [*seeds, *seeds[: len(seeds) % 2]]
-        loaded = load_seeds(task, self.streams, replica)
-
-        def build() -> nn.Module:
-            return recipe.new_model(task, loaded[0])
-
-        template = build_seeded(build, 0)
-        refuse_unbatchable(template)
-        starts = {seed: initial_parameters(build, seed, replica) for seed in seeds}
-        self.names = [name for name, _ in template.named_parameters()]
-        self.stacked = nn.ParameterList(
-            nn.Parameter(torch.stack([starts[seed][name] for seed in self.streams]).to(device)) for name in self.names
-        )
-        self.shares = self._shares(optimizers)
-        # Held in a list so that Lightning does not take the template's own parameters for trainable ones.
-        self.template = [template.to(device)]
-        self.key_names = key_names(template)
-        self.data = SeedData(task, loaded, device)
-        self.alive = torch.ones(len(self.streams), dtype=torch.bool, device=device)
-        self.pretraining_epoch: int | None = None
-        self.steps_per_epoch = len(self.batches("train", shuffle=False))
-        count = sum(parameter.numel() for parameter in template.parameters())
-        own_data = [self.data.of(position) for position in range(len(seeds))]
-        self.results = BlockResults(task, own_data, seeds, count)
-        self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
-        self.online_predictions: dict[int, tuple[Float32, Float32]] = {}
-        self.progress = ProgressLog()
-
-    def _shares(self, optimizers: Sequence[tuple[OptimizerBuilder, int]]) -> list[Share]:
-        """One share with the recipe's optimizer, or one for each optimizer and its number of seeds, in their order."""
-        if not optimizers:
-            return [Share(self.recipe.optimizer, list(self.stacked), slice(None))]
-        shares, first = list[Share](), 0
-        for build, count in optimizers:
-            # The last one also moves the copy that pads an odd block.
-            rows = slice(first, first + count if len(shares) < len(optimizers) - 1 else None)
-            shares.append(Share(build, [nn.Parameter(own.data[rows]) for own in self.stacked], rows))
-            first += count
-        return shares
-
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        """Stacked parameters [S, ...] by name."""
-        return dict(zip(self.names, self.stacked, strict=True))
-
-    @property
-    def epoch_words(self) -> tuple[str, ...]:
-        """What tells the random streams of this epoch from those of others."""
-        if self.pretraining_epoch is None:
-            return (str(self.current_epoch),)
-        return "pretraining", str(self.pretraining_epoch)
-
-    def batches(self, split: str, shuffle: bool = True) -> list[Batch]:
-        """The batches of one pass that learns from a split."""
-        samples = self.data.samples(split)
-
-        def shuffled() -> Tensor:
-            if not shuffle:
-                return torch.arange(samples)[None]
-            streams = (generator(seed, self.replica, "batch order", *self.epoch_words) for seed in self.streams)
-            return torch.from_numpy(np.stack([stream.permutation(samples) for stream in streams]))
-
-        rule, recipe = self.recipe.state, self.recipe
-        found = rule.training_batches(samples, recipe.batch_size, self.data.truncation, recipe.online, shuffled)
-        return [batch.to(self.alive.device) for batch in found]
-
-    def train_dataloader(self) -> range:
-        """Step numbers: the tensors lie on the device already, a batch is an index into them."""
-        return range(self.steps_per_epoch)
-
-    def configure_optimizers(self) -> Any:
-        """The optimizer of every share, with its schedule."""
-        steps = self.recipe.max_epochs * self.steps_per_epoch
-        if self.recipe.pretraining_epochs:
-            steps += self.recipe.pretraining_epochs * len(self.batches("earlier", shuffle=False))
-        schedulers = [share.build(share.parameters, steps) for share in self.shares]
-        return [scheduler.optimizer for scheduler in schedulers], schedulers
-
-    @property
-    def own_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The optimizer of every share, without what Lightning wraps around it."""
-        found = self.optimizers(use_pl_optimizer=False)
-        return found if isinstance(found, list) else [found]
-
-    def advance_schedules(self) -> None:
-        """Bring every learning rate to the next step of its schedule."""
-        schedulers: Any = self.lr_schedulers()
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            scheduler.step()
-
-    def on_train_start(self) -> None:
-        """Train on the earlier data of the task, where the recipe says so; the optimizer's memory stays."""
-        for epoch in range(self.recipe.pretraining_epochs):
-            self.pretraining_epoch = epoch
-            state: State | None = None
-            batches = self.batches("earlier")
-            for step, batch in enumerate(batches):
-                state = self.learn("earlier", step, batch, state).state
-                self.advance_schedules()
-                self.progress.tell(epoch, "pretraining", step, len(batches))
-            for result, alive in zip(self.results.seeds, self.alive.tolist(), strict=False):
-                if result.outcome == "ok" and not alive:
-                    result.diverge(f"loss not finite in epoch {epoch} of the pretraining")
-        self.pretraining_epoch = None
-
-    def on_train_epoch_start(self) -> None:
-        """Arrange the samples of this epoch, and start from a fresh state."""
-        self.epoch_batches = self.batches("train")
-        self.train_state: State | None = None
-        shape = (len(self.names), len(self.streams))
-        self.epoch_norms = torch.zeros(shape, dtype=torch.float64, device=self.alive.device)
-        self.epoch_loss = torch.zeros_like(self.epoch_norms[0])
-
-    def training_step(self, step: int) -> None:
-        """Learn from one batch of every seed."""
-        learned = self.learn("train", step, self.epoch_batches[step], self.train_state)
-        self.advance_schedules()
-        self.train_state = learned.state
-        self.epoch_loss += learned.losses
-        self.epoch_norms += learned.gradient_norms
-        self.progress.tell(self.current_epoch, "train", step, self.steps_per_epoch)
-
-    def learn(self, split: str, step: int, batch: Batch, state: State | None) -> Learned:
-        """One step of the optimizer.
-
-        A seed whose loss is not finite has diverged: from then on it keeps the weights that it had.
-        """
-        with torch.enable_grad():
-            tensors = self.weights | self.keys(split, step)
-            outputs, state = self.outputs(tensors, split, batch, state, training=True)
-            truth, counted = self.data.truth(split, batch), self.data.counts(split, batch)
-            losses = seed_losses(self.recipe.objective, outputs, truth, batch.weights, counted)
-            self.alive &= losses.detach().isfinite()
-            # The sum keeps each seed's gradient its own.
-            total = torch.where(self.alive, losses, 0.0).sum()
-            gradients = torch.autograd.grad(total, list(self.stacked), allow_unused=True, materialize_grads=True)
-        self.step(dict(zip(self.names, gradients, strict=True)))
-        norms = [torch.linalg.vector_norm(own.flatten(1), dim=1, dtype=torch.float64) for own in gradients]
-        return Learned(losses.detach(), torch.stack(norms), state)
-
-    @torch.no_grad()
-    def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """Apply the gradient rule to each model and the optimizer to all; frozen seeds stay as they are."""
-        ruled = vmap(self.recipe.gradient_rule)(dict(gradients))
-        for share in self.shares:
-            share.set_gradients({name: ruled[name] for name in self.names})
-        frozen = ~self.alive
-        kept = [parameter[frozen] for parameter in self.stacked] if frozen.any() else []
-        for optimizer in self.own_optimizers:
-            optimizer.step()
-        for parameter, values in zip(self.stacked, kept, strict=False):
-            parameter[frozen] = values
-
-    def keys(self, split: str, step: int) -> dict[str, Tensor]:
-        """The keys [S] that all layers with random numbers draw from at one step."""
-        words = (split, *self.epoch_words, str(step))
-        return {
-            name: torch.tensor([torch_seed(seed, self.replica, "layer", *words, name) for seed in self.streams])
-            for name in self.key_names
-        }
-
-    def outputs(
-        self, tensors: Mapping[str, Tensor], split: str, batch: Batch, state: State | None, *, training: bool
-    ) -> tuple[Tensor, State | None]:
-        """Outputs [S, B, K, ..., O] of every seed's model for a batch, and the state after it where it is carried."""
-        model = self.template[0].train(training)
-        if self.recipe.state.carried:
-            return series_outputs(model, tensors, self.data, split, batch, state)
-        return window_outputs(model, tensors, self.data, split, batch), None
-
-    @torch.no_grad()
-    def predictions(
-        self, tensors: Mapping[str, Tensor], split: str, batch: Batch, state: State | None
-    ) -> tuple[Tensor, State | None]:
-        """What the metrics see of a batch, [S, samples, ..., O], and the state after it."""
-        outputs, state = self.outputs(tensors, split, batch, state, training=False)
-        if self.task.targets_at == "sequence":
-            free = window_outputs(self.template[0], tensors, self.data, split, batch, free_running=True)
-            outputs = torch.stack([outputs, free], dim=3)
-        return batch.samples_of(vmap(self.recipe.output.predictions)(outputs)), state
-
-    @torch.no_grad()
-    def predict(self, weights: Mapping[str, Tensor], *wanted: str) -> dict[str, Float32]:
-        """Predictions [S, N, ..., O] of the wanted splits with the given stacked weights.
-
-        A state that is carried comes from the beginning of the training split, through every split in between.
-        """
-        found, state = {}, None
-        for split in SPLITS[: 1 + SPLITS.index(wanted[-1])] if self.recipe.state.carried else wanted:
-            parts = []
-            for batch in self.recipe.state.evaluation_batches(self.data.samples(split)):
-                part, state = self.predictions(weights, split, batch.to(self.alive.device), state)
-                parts.append(part)
-            found[split] = torch.cat(parts, dim=1).cpu().numpy()
-        return found
-
-    def predict_and_learn(self, split: str, state: State | None) -> tuple[Float32, State | None]:
-        """Predictions [S, N, ..., O] of a split, each batch predicted before it is learned from; and the state after
-        it.
-
-        The state advances once per step, as the prediction leaves it.
-        """
-        parts, batches = [], self.batches(split)
-        for step, batch in enumerate(batches):
-            part, after = self.predictions(self.weights, split, batch, state)
-            self.learn(split, step, batch, state)
-            parts.append(part)
-            state = after
-            self.progress.tell(self.current_epoch, split, step, len(batches))
-        return torch.cat(parts, dim=1).cpu().numpy(), state
-
-    def on_train_epoch_end(self) -> None:
-        """Validate every seed, keep what was best and tell the observer."""
-        if self.recipe.online:
-            improved = self.validate_online()
-        else:
-            improved = self.judge(self.predict(self.weights, "validation")["validation"])
-        for name, parameter in self.weights.items():
-            self.best[name][improved] = parameter.detach()[improved]
-        if self.observer is not None:
-            self.observer.epoch_finished(self.current_epoch, self.results.latest())
-        if not self.results.latest():
-            self.trainer.should_stop = True
-
-    def validate_online(self) -> list[int]:
-        """Learn on through validation, and through the test split where a seed is best so far; then forget both.
-
-        The test predictions are kept unscored: the weights that follow on this epoch's validation exist only now.
-        """
-        snapshot = self.snapshot()
-        validation, state = self.predict_and_learn("validation", self.train_state)
-        improved = self.judge(validation)
-        if improved and self.tested:
-            alive = self.alive.clone()
-            test, _ = self.predict_and_learn("test", state)
-            for position in improved:
-                self.online_predictions.pop(position, None)
-                if self.alive[position]:
-                    self.online_predictions[position] = validation[position], test[position]
-            self.alive = alive
-        self.restore(snapshot)
-        return improved
-
-    def judge(self, validation: Float32) -> list[int]:
-        """Score this epoch's validation predictions [S, N, ..., O]; the positions of those that are best so far."""
-        mean_loss = (self.epoch_loss / self.steps_per_epoch).tolist()
-        norms = (self.epoch_norms / self.steps_per_epoch).tolist()
-        by_name = dict(zip(self.names, norms, strict=True))
-        improved = self.results.judge(
-            EpochSummary(self.current_epoch, self.alive.tolist(), mean_loss, by_name), validation
-        )
-        for position, result in enumerate(self.results.seeds):
-            self.alive[position] &= result.outcome == "ok"
-        return improved
-
-    def snapshot(self) -> tuple[list[Tensor], Any]:
-        """All that learning changes: weights and the optimizer's memory."""
-        weights = [parameter.detach().clone() for parameter in self.stacked]
-        return weights, [copy.deepcopy(own.state_dict()) for own in self.own_optimizers]
-
-    @torch.no_grad()
-    def restore(self, snapshot: tuple[list[Tensor], Any]) -> None:
-        """Go back to a snapshot."""
-        weights, memory = snapshot
-        for parameter, value in zip(self.stacked, weights, strict=True):
-            parameter.copy_(value)
-        for optimizer, own in zip(self.own_optimizers, memory, strict=True):
-            optimizer.load_state_dict(own)
-
-    def finish(self) -> list[SeedResult]:
-        """Test every seed with the weights of its best validation epoch, once, and digest its last weights."""
-        for position, result in enumerate(self.results.seeds):
-            result.weight_digest = weight_digest({name: value[position] for name, value in self.weights.items()})
-        if not self.tested:
-            return self.results.seeds
-        if self.recipe.online:
-            self.results.test(self.online_predictions)
-        else:
-            splits = self.predict(self.best, "validation", "test")
-            self.results.test(dict(enumerate(zip(splits["validation"], splits["test"], strict=True))))
-            self.write_samples()
-        return self.results.seeds
-
-    def write_samples(self) -> None:
-        """Let every network that finished go on from the task's prompts, and keep what it wrote."""
-        data = self.data.of(0)
-        prompts = self.task.prompts(data)
-        if prompts is None or not any(result.outcome == "ok" for result in self.results.seeds):
-            return
-        generators = [generator(seed, self.replica, "sampling") for seed in self.streams]
-        model, output = self.template[0].eval(), vmap(self.recipe.output.predictions)
-        written = continuations(model, self.best, prompts, self.task, output, generators)
-        for result, own in zip(self.results.seeds, written, strict=False):
-            if result.outcome == "ok":
-                result.samples = self.task.sample_files(data, prompts, own)
-
-
-class ProgressLog:
-    """Logs how far a long epoch has come, twice a minute."""
-
-    def __init__(self) -> None:
-        self.told = time.monotonic()
-
-    def tell(self, epoch: int, split: str, step: int, steps: int) -> None:
-        """Say it when it is time."""
-        if time.monotonic() - self.told >= SECONDS_OF_SILENCE:
-            self.told = time.monotonic()
-            log.info("epoch %d, %s: step %d of %d", epoch + 1, split, step + 1, steps)
-
-
-def weight_digest(weights: Mapping[str, Tensor]) -> str:
-    """sha256 over names and bytes of one model's parameters, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+from notafluke.training.results import SeedResult
 
 
 def train_block(
@@ -420,18 +27,26 @@ def train_block(
     progress_bar: bool = False,
     tested: bool = True,
     optimizers: Sequence[tuple[OptimizerBuilder, int]] = (),
+    checkpoint: Checkpoint | None = None,
+    time_limit: float | None = None,
+    deterministic: bool = True,
 ) -> list[SeedResult]:
     """Train the seeds of one cell together and return one result for each, in the order of ``seeds``.
 
     Not ``tested``, they are validated, and the test split is never looked at. ``optimizers``, each for a number of
-    seeds, stand in for the recipe's; a seed may then be there several times.
+    seeds, stand in for the recipe's; a seed may then be there several times. With ``checkpoint`` the training goes on
+    from what is kept there, and is kept after each epoch and when it is due. What still trains after ``time_limit``
+    seconds ends as ``timeout``. Not ``deterministic``, operations without deterministic code are allowed.
 
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
-    pin_torch()
+    pin_torch(deterministic)
     place = torch.device(device)
-    block = SeedBlock(recipe, task, seeds, replica, place, observer, tested, optimizers)
-    fit(block, progress_bar)
+    block = SeedBlock(recipe, task, seeds, replica, place, observer, tested, optimizers, checkpoint, time_limit)
+    try:
+        fit(block, progress_bar)
+    except TimeLimitReached:
+        block.time_out()
     return block.finish()
 
 

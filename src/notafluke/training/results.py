@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from notafluke.tasks.base import Float32, Float64, Task, TaskData
 from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
+
+KEPT = ("outcome", "reason", "last_epoch", "best_epoch", "history", "validation_metrics")
+"""What a result has before its run is tested."""
 
 
 @dataclass
@@ -17,7 +21,8 @@ class SeedResult:
 
     ``predictions`` are those for the test split of the best epoch, as the task's metrics see them (see Task), None
     unless ``ok``; ``series`` what the task says of each test sample (Task.by_sample); ``samples`` files with what the
-    network wrote by itself; ``history`` has a row for each epoch.
+    network wrote by itself; ``history`` has a row for each epoch; ``best_weights`` are the parameters of the best epoch
+    by name; ``seconds`` the run's share of its block's time, ``started`` UTC, ISO 8601.
     """
 
     seed: int
@@ -33,10 +38,13 @@ class SeedResult:
     series: dict[str, Float64] = field(default_factory=dict)
     samples: dict[str, bytes] = field(default_factory=dict)
     weight_digest: str = ""
+    best_weights: dict[str, Float32] = field(default_factory=dict)
+    started: str = ""
+    seconds: float = 0.0
 
-    def diverge(self, reason: str) -> None:
-        """Record that it has diverged."""
-        self.outcome, self.reason = "diverged", reason
+    def fail(self, outcome: str, reason: str) -> None:
+        """Record how it has ended."""
+        self.outcome, self.reason = outcome, reason
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class BlockResults:
                 continue
             result.last_epoch = summary.epoch
             if unusable := _unusable(summary, predictions[position], position):
-                result.diverge(f"{unusable} not finite in epoch {summary.epoch}")
+                result.fail("diverged", f"{unusable} not finite in epoch {summary.epoch}")
                 continue
             metrics = self.task.validation_metrics(self.data[position], predictions[position])
             norms = {f"{GRADIENT_NORM}{name}": own[position] for name, own in summary.gradient_norms.items()}
@@ -78,6 +86,23 @@ class BlockResults:
                 result.best_epoch, result.validation_metrics = summary.epoch, metrics
                 improved.append(position)
         return improved
+
+    def state(self) -> dict[str, Any]:
+        """What the epochs so far have left, as plain values."""
+        kept = [{name: getattr(result, name) for name in KEPT} for result in self.seeds]
+        return {"seeds": kept, "best_scores": self.best_scores}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same seeds."""
+        self.best_scores = list(state["best_scores"])
+        for result, kept in zip(self.seeds, state["seeds"], strict=True):
+            for name, value in kept.items():
+                setattr(result, name, value)
+
+    @property
+    def over(self) -> bool:
+        """Whether no seed is left to train."""
+        return all(result.outcome != "ok" for result in self.seeds)
 
     def latest(self) -> dict[int, dict[str, float]]:
         """The last row of the history of each seed that is still training."""
@@ -92,9 +117,9 @@ class BlockResults:
             if result.outcome != "ok":
                 continue
             if result.best_epoch < 0:
-                result.diverge(f"validation {self.task.primary_metric} not finite in any epoch")
+                result.fail("diverged", f"validation {self.task.primary_metric} not finite in any epoch")
             elif position not in predictions:
-                result.diverge("loss not finite while it learned in the test split")
+                result.fail("diverged", "loss not finite while it learned in the test split")
             else:
                 validation, result.predictions = predictions[position]
                 own = self.data[position], result.predictions, validation
