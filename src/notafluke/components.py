@@ -70,7 +70,7 @@ def check(run: RunConfig) -> list[str]:
         task = build_task(config)
         task.check()
         recipe = build_recipe(config)
-        dry_pass(recipe, task, build_component(config, "activation"))
+        dry_pass(recipe, task, build_component(config, "activation"), config["nondeterminism"] == "refuse")
     except ComponentError as error:
         raise UsageError(f"{_described(run, error.group)}: {error.reason}") from error
     return _cautions(run, recipe, task)

@@ -11,6 +11,7 @@ import pytest
 from notafluke import components
 from notafluke.configuration import compose_run
 from notafluke.errors import UsageError
+from notafluke.train import train_cell
 
 # One faulty thing each: module, group, name, its code, the words that the line must hold.
 FAULTS: dict[str, tuple[str, str, list[str]]] = {
@@ -28,6 +29,21 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     ),
     "loss_nan": ("loss", "def f(p, t): return (p - t).abs().log() * float('nan')", ["loss is NaN at the start"]),
     "loss_arguments": ("loss", "def f(p): return p", ["TypeError", "f()"]),
+    "loss_random": (
+        "loss",
+        "def f(p, t): return (p - t) ** 2 * (1 + 1e-3 * np.random.rand())",
+        ["other losses", "allow"],
+    ),
+    "rule_random": (
+        "gradient",
+        "def f(g): return {k: v * (1 + 1e-3 * np.random.rand()) for k, v in g.items()}",
+        ["gives other layers.0", "nondeterminism=allow"],
+    ),
+    "put": (
+        "activation",
+        "def f(x): return torch.tanh(x.clone().put_(torch.tensor([0]), torch.tensor([0.5])))",
+        ["put_ does not have a deterministic implementation: nondeterminism=allow"],
+    ),
     "slope_nan": ("loss", "def f(p, t): return (p - p).abs().sqrt() + (p - t) ** 2", ["gradient of", "NaN"]),
     "rule_names": ("gradient", "def f(g): return {'other': v for v in g.values()}", ["returns other for layers.0"]),
     "rule_shape": (
@@ -107,6 +123,7 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     ),
 }
 PREAMBLE = """
+import numpy as np
 import torch
 
 
@@ -145,6 +162,20 @@ def test_a_fault_is_named(name: str, faulty: Callable[[str, str, str], None], ow
     assert all(word in line for word in words), line
     if group == "model":
         assert "with activation=tanh (conf/activation/tanh.yaml" in line
+
+
+def test_what_gives_other_numbers_each_time_can_be_allowed_and_its_records_say_so(
+    faulty: Callable[[str, str, str], None], own_conf: Path
+) -> None:
+    faulty("loss_random", "loss", FAULTS["loss_random"][1])
+    cell = ["task=adding", "loss=loss_random", "task.train_size=64", "task.validation_size=32", "task.test_size=32"]
+    cell += ["trainer.max_epochs=1", "execution.tracking=false"]
+    with pytest.raises(UsageError, match="nondeterminism=allow trains it all the same"):
+        train_cell(cell, "single runs")
+    (random,) = train_cell([*cell, "nondeterminism=allow"], "single runs")
+    (plain,) = train_cell([own for own in cell if not own.startswith("loss=")], "single runs")
+    assert (random.outcome, random.deterministic, plain.deterministic) == ("ok", False, True)
+    assert random.changes["nondeterminism"] == "allow"
 
 
 def test_free_running_is_tried_too(faulty: Callable[[str, str, str], None], own_conf: Path) -> None:

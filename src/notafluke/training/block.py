@@ -249,7 +249,8 @@ class SeedBlock(pl.LightningModule):
             self.set_state(stored)
             log.info("goes on from its checkpoint: epoch %d, step %d", self.epoch + 1, self.steps_done)
         if self.observer is not None:
-            self.observer.started({result.seed: list(result.history) for result in self.results.seeds})
+            # An epoch that is judged, but still learns on through the test split, is told of when it is finished.
+            self.observer.started({result.seed: result.history[: self.epoch] for result in self.results.seeds})
         self.pretrain()
         if self.steps_done or self.look_ahead:
             self.epoch_batches = self.batches("train")

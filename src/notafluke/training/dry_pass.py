@@ -31,16 +31,19 @@ from notafluke.training.samples import Batch
 SAMPLES = 2
 # One seed, twice in the block: that another one starts badly is a result, and none of the component's faults.
 SEED = 0
+NOT_DETERMINISTIC = " does not have a deterministic implementation"
+ALLOW = "nondeterminism=allow trains it all the same, and its records say so"
 IN_BLOCK = "fails for a block of two seeds: "
 
 
-def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
+def dry_pass(recipe: Recipe, task: Task, activation: Activation, deterministic: bool = True) -> None:
     """Try all components on two samples, the model alone and as a block of two seeds, by the engine's own code.
 
     Raises ComponentError for what has the wrong shape, is not finite at the start, does not take what it is given or
-    cannot be batched over seeds, and where components and task do not fit together. Uses one thread from then on.
+    cannot be batched over seeds, where components and task do not fit together and, if they are to be
+    ``deterministic``, for what gives other numbers the second time. Uses one thread from then on.
     """
-    pin_torch()
+    pin_torch(deterministic)
     with blamed("task"):
         loaded = task.load(SEED, 0)
         require_contract(task, loaded)
@@ -62,7 +65,7 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
     refuse_unbatchable(model)
     refuse_random_buffers(build)
     _require_signature(model, recipe, task)
-    _try_alone(model, recipe, data)
+    _try_alone(model, recipe, data, deterministic)
     if recipe.state.carried:
         _require_exact_state(model, data)
     batch = _two_samples(recipe, data)
@@ -76,11 +79,20 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation) -> None:
     with blamed(group, IN_BLOCK):
         losses = vmap(recipe.objective)(outputs, targets)
     with blamed("model"):
-        own = list(parameters.values())
-        found = torch.autograd.grad(losses.sum(), own, allow_unused=True, materialize_grads=True)
-        for name, gradient in zip(parameters, found, strict=True):
+        found = _gradients(losses, parameters)
+        for name, gradient in found.items():
             _require_finite("model", f"gradient of {name}", gradient)
-    _try_gradient_rule(recipe, dict(zip(parameters, found, strict=True)))
+    if deterministic:
+        again = _try_block(model, recipe, data, batch, parameters)
+        _require_same("model", "outputs", outputs, again)
+        _require_same(group, "losses", losses, vmap(recipe.objective)(outputs, targets))
+        repeated = _gradients(vmap(recipe.objective)(again, targets), parameters)
+        for name, gradient in found.items():
+            _require_same("model", f"gradient of {name}", gradient, repeated[name])
+        ruled, ruled_again = vmap(recipe.gradient_rule)(found), vmap(recipe.gradient_rule)(found)
+        for name in found:
+            _require_same("gradient", name, ruled[name], ruled_again[name])
+    _try_gradient_rule(recipe, found)
     _try_optimizer(recipe)
 
 
@@ -95,6 +107,9 @@ def blamed(group: str, but: str = "") -> Iterator[None]:
         reason = (str(error).splitlines() or [""])[0]
         # What vmap says goes on about issue trackers.
         reason = reason.partition(". ")[0] if but else reason
+        operation, found, _ = reason.partition(NOT_DETERMINISTIC)
+        if found:
+            raise ComponentError(group, f"{operation}{NOT_DETERMINISTIC}: {ALLOW}") from error
         kind = "" if isinstance(error, ValueError) and not but else f"{type(error).__name__}: "
         raise ComponentError(group, f"{but}{kind}{reason}") from error
 
@@ -153,7 +168,7 @@ def _two_samples(recipe: Recipe, data: SeedData) -> Batch:
         )
 
 
-def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
+def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData, deterministic: bool) -> None:
     """Model, output and loss without batching over seeds: what is wrong here is wrong with the component itself."""
     task = data.task
     positions = torch.arange(min(SAMPLES, data.samples("train")))
@@ -165,11 +180,10 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
         _require_every_step(outputs, task, inputs.shape[1])
         _require_shape("model", outputs, targets.shape, every_step=task.targets_at == "last")
         _require_finite("model", "output", outputs)
-        if not torch.equal(outputs, model(inputs, *more)):
-            raise ComponentError(
-                "model", "gives other outputs for the same inputs: draw random numbers by a buffer 'key'"
-            )
-        _require_samples_apart("model", outputs, model(*(torch.cat([own, own[:1]]) for own in (inputs, *more))))
+        if deterministic:
+            _require_same("model", "outputs", outputs, model(inputs, *more))
+            longer = model(*(torch.cat([own, own[:1]]) for own in (inputs, *more)))
+            _require_samples_apart("model", outputs, longer)
         if task.targets_at == "sequence":
             free = model(inputs, *more, free_running=True)
             _require_shape("model", free, targets.shape)
@@ -186,8 +200,25 @@ def _try_alone(model: nn.Module, recipe: Recipe, data: SeedData) -> None:
         losses = recipe.objective(outputs, targets)
         _require_shape(group, losses, outputs.shape[:-1] if recipe.loss is None else outputs.shape)
         _require_finite(group, "loss", losses)
-        longer = recipe.objective(*(torch.cat([own, own[:1]]) for own in (outputs, targets)))
-        _require_samples_apart(group, losses, longer)
+        if deterministic:
+            _require_same(group, "losses", losses, recipe.objective(outputs, targets))
+            longer = recipe.objective(*(torch.cat([own, own[:1]]) for own in (outputs, targets)))
+            _require_samples_apart(group, losses, longer)
+
+
+def _gradients(losses: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradient of every stacked parameter by name."""
+    own = list(parameters.values())
+    found = torch.autograd.grad(losses.sum(), own, allow_unused=True, materialize_grads=True, retain_graph=True)
+    return dict(zip(parameters, found, strict=True))
+
+
+def _require_same(group: str, what: str, first: Tensor, second: Tensor) -> None:
+    """Raise ComponentError where something comes out in other bits the second time."""
+    if not torch.equal(first, second):
+        raise ComponentError(
+            group, f"gives other {what} for the same inputs: draw random numbers by a buffer 'key'; or {ALLOW}"
+        )
 
 
 def _require_every_step(outputs: object, task: Task, steps: int) -> None:
