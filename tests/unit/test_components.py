@@ -25,8 +25,8 @@ from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.batching import call_seeds, initial_parameters, seed_losses
 from notafluke.training.block import SeedBlock
 from notafluke.training.engine import train_block
-from notafluke.training.results import SeedResult
 from notafluke.training.recipe import Recipe
+from notafluke.training.results import SeedResult
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = [(group, option) for group in groups(CONF) for option in options(CONF, group)]
