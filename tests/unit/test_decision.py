@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from result_files import repeatable
 
 from notafluke import decision
 from notafluke.plan import Plan, make_plan
@@ -30,14 +32,12 @@ STUDY: dict[str, Any] = {
 @pytest.fixture
 def place(conf: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder with conf/, a study `tiny` and no results."""
-    import shutil
-
     (conf / "study" / "tiny.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False), encoding="utf-8")
     yield conf.parent
     shutil.rmtree(conf.parent / "results", ignore_errors=True)
 
 
-def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> None:
+def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok", seconds: float = 1.0) -> None:
     """Write a run record that a training could have left."""
     cell = plan.cells["adding"][arm]
     write_record(
@@ -59,9 +59,9 @@ def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> 
             validation={"mse": mse},
             baselines=[{"name": "predict_the_mean", "metric": "mse", "value": 1 / 6, "trivial": True}],
             parameters=100,
-            seconds=1.0,
+            seconds=seconds,
             weight_digest="0" * 64,
-            provenance={},
+            provenance={"python": f"3.11.{seconds:.0f}"},
         ),
         {},
         [],
@@ -70,13 +70,13 @@ def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> 
     )
 
 
-def record_all(plan: Plan, better: float = 0.02) -> None:
+def record_all(plan: Plan, better: float = 0.02, seconds: float = 1.0) -> None:
     random = np.random.default_rng(0)
     for seed in plan.study.seeds:
         level = 0.1 + random.uniform(-0.005, 0.005)
         for arm in plan.cells["adding"]:
             gain = better + random.uniform(-0.002, 0.002) if arm == "activation=iris" else 0.0
-            record(plan, arm, seed, level - gain)
+            record(plan, arm, seed, level - gain, seconds=seconds)
 
 
 def looks_of(plan: Plan) -> list[dict[str, Any]]:
@@ -214,6 +214,21 @@ class TestDecide:
         assert look["runs"] == 12 and look["seeds"] == list(range(6))
         table = pd.read_csv(plan.folder / "tables" / "significance.csv")
         assert table["verdict"].tolist() == ["better"]
+
+    def test_two_trainings_give_the_same_bytes(self, place: Path) -> None:
+        """They differ in what is measured and dated: seconds, registration and where the runs were trained."""
+        plan, found, times = make_plan("tiny"), [], []
+        for seconds in (1.0, 2.5):
+            shutil.rmtree(place / "results", ignore_errors=True)
+            record_all(plan, seconds=seconds)
+            decision.decide_study(plan)
+            found.append(repeatable(plan.folder))
+            times.append(pd.read_csv(plan.folder / "tables" / "timings.csv"))
+        assert found[0] == found[1]
+        assert [sorted(set(own["seconds"])) for own in times] == [[1.0], [2.5]]
+        assert {(own.arm, own.seed) for own in times[0].itertuples()} == {
+            (arm, seed) for arm in plan.cells["adding"] for seed in range(6)
+        }
 
     def test_an_absent_run_is_incomplete_and_a_diverged_one_is_not_dropped(self, place: Path) -> None:
         plan = make_plan("tiny")
