@@ -16,6 +16,7 @@ import yaml
 from result_files import repeatable
 
 from notafluke import decision
+from notafluke.errors import UsageError
 from notafluke.plan import Plan, make_plan
 from notafluke.records import RunRecord, write_record
 from notafluke.registration import cautions, note_look, register
@@ -97,6 +98,28 @@ class TestRegistration:
         record_all(plan)
         register(plan)
         assert path.read_bytes() == before
+
+    def test_a_damaged_registration_is_refused(self, place: Path) -> None:
+        plan = make_plan("tiny")
+        register(plan)
+        path = plan.folder / "registered.yaml"
+        whole = path.read_text(encoding="utf-8")
+        for damaged in (
+            whole.replace("alpha: 0.05", "alpha: 0.07"),
+            whole.replace("runs_recorded_before: 0", "runs_recorded_before: 1"),
+            whole.replace("checksum", "chesksum"),
+            whole[:100],
+            "- a list\n",
+            "",
+        ):
+            assert damaged != whole
+            path.write_text(damaged, encoding="utf-8")
+            with pytest.raises(
+                UsageError, match=r"results/tiny/registered\.yaml.*restore it from a backup, or delete it"
+            ):
+                cautions(plan)
+        path.write_text(whole[: whole.index("checksum")], encoding="utf-8")
+        assert cautions(plan) == [], "registered before there were checksums"
 
     def test_says_how_many_runs_were_there_before(self, place: Path) -> None:
         plan = make_plan("tiny")
@@ -181,12 +204,31 @@ class TestLooks:
         self.look(make_plan("tiny", ["seed=range(0,8)"]))
         assert cautions(make_plan("tiny")) == []
 
-    def test_a_line_that_was_cut_off_is_no_look(self, place: Path) -> None:
+    def test_a_damaged_line_is_told_and_the_others_count(self, place: Path) -> None:
         plan = make_plan("tiny")
         self.look(plan)
         path = plan.folder / "looks.jsonl"
-        path.write_text(path.read_text(encoding="utf-8") + '{"study": "', encoding="utf-8")
-        assert "6 seeds" in cautions(make_plan("tiny", ["seed=range(0,8)"]))[0]
+        whole = path.read_bytes()
+        damaged = (b'{"study": "', b"[]\n", b"\xff\n", whole.replace(b'"runs": 0', b'"runs": 1'), whole[:-20] + b"\n")
+        for line in damaged:
+            path.write_bytes(whole + line)
+            looked_at, missing = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+            assert "6 seeds" in looked_at
+            assert missing == "Looks may be missing: 1 of the lines in results/tiny/looks.jsonl is damaged."
+        note_look(plan)
+        assert len(cautions(plan)) == 1, "the look after a damaged line is a line of its own"
+        assert path.read_bytes().count(b"\n") == 3
+        path.write_bytes(b"")
+        assert "Looks may be missing" in cautions(plan)[0], "an empty file has lost its looks"
+
+    def test_looks_of_before_there_were_checksums_count(self, place: Path) -> None:
+        plan = make_plan("tiny")
+        self.look(plan)
+        (look,) = looks_of(plan)
+        del look["checksum"]
+        (plan.folder / "looks.jsonl").write_text(json.dumps(look) + "\n", encoding="utf-8")
+        (note,) = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+        assert "6 seeds" in note
 
     def test_looks_at_other_studies_do_not_count(self, place: Path) -> None:
         text = yaml.safe_dump({**STUDY, "sweep": {"activation": "tanh,iris", "seed": "range(0,2)"}})
