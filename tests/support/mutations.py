@@ -13,7 +13,7 @@ import yaml
 
 Random = np.random.Generator
 
-# What parsers stumble over: numbers at the edge, digits of other alphabets, control characters, what YAML and Hydra mean.
+# What parsers stumble over: numbers at the edge, digits of other alphabets, control characters, YAML and Hydra grammar.
 NASTY_TEXTS = (
     *("", " ", "null", "~", "nan", "-inf", "1e400", "1e-400", "0x10", "1_000", "0.1.2", "-0", "00", "007", "²", "٣"),
     *("99999999999999999999", "1e308", "-1", "0", "2026-13-45", "2026-02-30", "0000-00-00", "12:30:45", "2001-01-01"),
