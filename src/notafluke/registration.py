@@ -5,7 +5,6 @@ What is stored carries a checksum. A damaged registration is refused; damaged lo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from notafluke.checksums import is_whole, with_checksum
 from notafluke.configuration import flatten, read_yaml
 from notafluke.errors import UsageError
 from notafluke.files import write_atomic
@@ -22,8 +22,6 @@ from notafluke.study import Study
 
 REGISTERED = "registered.yaml"
 LOOKS = "looks.jsonl"
-CHECKSUM = "checksum"
-"""The key of the sha256 over the others."""
 _REGISTERED_KEYS = {"registered", "digest", "runs_recorded_before", "study"}
 _LOOK_KEYS = {"study", "design", "seeds", "runs", "time"}
 
@@ -42,7 +40,7 @@ def register(plan: Plan) -> None:
         "runs_recorded_before": plan.recorded_runs(),
         "study": plan.study.as_text_tree(),
     }
-    write_atomic(path, yaml.safe_dump(_signed(content), sort_keys=False, allow_unicode=True))
+    write_atomic(path, yaml.safe_dump(with_checksum(content), sort_keys=False, allow_unicode=True))
 
 
 def note_look(plan: Plan) -> None:
@@ -59,23 +57,12 @@ def note_look(plan: Plan) -> None:
     if before and not before.endswith(b"\n"):
         before += b"\n"
     # Appending could leave half a line where the disk is full.
-    write_atomic(path, before + json.dumps(_signed(look)).encode() + b"\n")
+    write_atomic(path, before + json.dumps(with_checksum(look)).encode() + b"\n")
 
 
-def _signed(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {**content, CHECKSUM: _checksum(content)}
-
-
-def _is_whole(content: Any, keys: set[str]) -> bool:
+def _is_as_written(content: Any, keys: set[str]) -> bool:
     """Whether stored content is what was written; what was written before there were checksums has just these keys."""
-    if not isinstance(content, dict):
-        return False
-    own = {key: value for key, value in content.items() if key != CHECKSUM}
-    return set(own) == keys and content.get(CHECKSUM, checksum := _checksum(own)) == checksum
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return isinstance(content, dict) and (is_whole(content) or set(content) == keys)
 
 
 def cautions(plan: Plan) -> list[str]:
@@ -96,8 +83,8 @@ def _read_registration(path: Path) -> dict[str, Any] | None:
         content = read_yaml(path)
     except UsageError as error:
         raise UsageError(f"{error}; {remedy}") from error
-    if not _is_whole(content, _REGISTERED_KEYS):
-        raise UsageError(f"{path} is damaged, its {CHECKSUM} does not match its content; {remedy}")
+    if not _is_as_written(content, _REGISTERED_KEYS):
+        raise UsageError(f"{path} is damaged, its checksum is not that of its content; {remedy}")
     return content
 
 
@@ -202,7 +189,7 @@ def _look(line: bytes) -> dict[str, Any] | None:
         content = json.loads(line)
     except ValueError:
         return None
-    return content if _is_whole(content, _LOOK_KEYS) else None
+    return content if _is_as_written(content, _LOOK_KEYS) else None
 
 
 def _now() -> str:
