@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ Random = np.random.Generator
 NASTY_TEXTS = (
     *("", " ", "null", "~", "nan", "-inf", "1e400", "1e-400", "0x10", "1_000", "0.1.2", "-0", "00", "007", "²", "٣"),
     *("99999999999999999999", "1e308", "-1", "0", "2026-13-45", "2026-02-30", "0000-00-00", "12:30:45", "2001-01-01"),
+    *("0x_", "0b_", "9" * 5000, "!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!!timestamp 2001-01-01", "&a [*a]"),
     *("\0", "\x1b", "\ufeff", "\u2028", "\u0085", "é", "😀", "\r", "\t", "\n", '"', "'", "''", '"""', "\\", "`"),
     *(":", ": ", "- ", "? ", "& ", "&a", "*a", "!", "!!", "!!int", "!!python/object:os.system", "%YAML 1.2", "---"),
     *("...", "<<", "<<: *a", "{", "}", "[", "]", "[]", "{}", "[[", "|", ">", "#", "@", "=", "==", "a=b", "=a", "a="),
@@ -59,7 +61,9 @@ def damage(rng: Random, content: bytes) -> bytes:
 
 def mutate_bytes(rng: Random, content: bytes) -> bytes:
     """One to four changes of bytes, words and lines."""
-    changes: tuple[Callable[[Random, bytes], bytes], ...] = (_flip, _cut, _repeat, _insert, _swap_lines, truncate)
+    changes: tuple[Callable[[Random, bytes], bytes], ...] = (
+        *(_flip, _cut, _repeat, _insert, _replace_word, _swap_lines, truncate),
+    )
     for _ in range(int(rng.integers(1, 5))):
         if content:
             content = changes[int(rng.integers(len(changes)))](rng, content)
@@ -92,6 +96,14 @@ def _insert(rng: Random, content: bytes) -> bytes:
     else:
         word = nasty_text(rng).encode("utf-8")
     return content[:place] + word + content[place:]
+
+
+def _replace_word(rng: Random, content: bytes) -> bytes:
+    words = list(re.finditer(rb"[^\s:,]+", content))
+    if not words:
+        return content
+    word = words[int(rng.integers(len(words)))]
+    return content[: word.start()] + nasty_text(rng).encode("utf-8") + content[word.end() :]
 
 
 def _swap_lines(rng: Random, content: bytes) -> bytes:
