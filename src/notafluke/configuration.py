@@ -125,8 +125,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.context_mark if error.context == "while scanning a simple key" else error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # ValueError: a whole number without digits, 0x_, or with thousands of them.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # Beside YAMLError: what PyYAML stumbles over, such as 0x_, thousands of digits, or !!int and !!bool of no such.
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}")

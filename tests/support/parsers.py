@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,12 @@ class Fuzzed:
     refused: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
+    def add(self, other: Fuzzed) -> None:
+        """Count what another process has tried too."""
+        self.read += other.read
+        self.refused += other.refused
+        self.faults += other.faults
+
     def tried(self) -> int:
         """How many inputs."""
         return sum(self.read.values()) + sum(self.refused.values()) + len(self.faults)
@@ -47,20 +54,22 @@ class Fuzzed:
             if "\n" in str(error) or not str(error).strip():
                 self.faults.append(f"{name}: no line of its own: {str(error)!r}, of {content!r}")
         except Exception as error:
-            self.faults.append(f"{name}: {type(error).__name__}: {error}, of {content!r}")
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name} line {place.lineno}"
+            self.faults.append(f"{name}: {type(error).__name__} in {where}: {error}, of {content!r}")
         else:
             self.read[name] += 1
 
 
-def fuzz_studies(folder: Path, count: int, seed: int, names: tuple[str, ...] = STUDIES) -> Fuzzed:
-    """Read ``count`` mutated studies, one half changed in their bytes and the other in their structure."""
+def fuzz_studies(folder: Path, trials: range, seed: int, names: tuple[str, ...] = STUDIES) -> Fuzzed:
+    """Read a mutated study for each trial, one half changed in their bytes and the other in their structure."""
     conf = folder / "conf"
     shutil.copytree(REPOSITORY / "conf", conf)
     originals = {name: (conf / "study" / f"{name}.yaml").read_bytes() for name in names}
     trees = {name: yaml.safe_load(content) for name, content in originals.items()}
     fuzzed = Fuzzed()
     with contextlib.chdir(folder):
-        for trial in range(count):
+        for trial in trials:
             rng = np.random.default_rng([seed, trial])
             name = names[int(rng.integers(len(names)))]
             if rng.random() < 0.5:
@@ -73,12 +82,13 @@ def fuzz_studies(folder: Path, count: int, seed: int, names: tuple[str, ...] = S
     return fuzzed
 
 
-def fuzz_tables(folder: Path, count: int, seed: int) -> Fuzzed:
-    """Read ``count`` mutated CSV files, in turn for each of the readers."""
+def fuzz_tables(folder: Path, trials: range, seed: int) -> Fuzzed:
+    """Read a mutated CSV file for each trial, in turn for each of the readers."""
+    folder.mkdir(parents=True, exist_ok=True)
     fuzzed = Fuzzed()
     originals = tables()
     readers = readers_of(folder)
-    for trial in range(count):
+    for trial in trials:
         rng = np.random.default_rng([seed, trial])
         name = list(readers)[trial % len(readers)]
         text = originals[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 class Fault:
     """One fault, or ``injected`` of one kind: how many were survived, the rest is lost.
 
-    ``place`` is where it was injected (a kind of file, a parser), ``seconds`` what the trial took, ``note`` what to say.
+    ``place`` is where it was injected (a kind of file, a parser), ``seconds`` what the trial took, ``note`` free text.
     """
 
     kind: str
