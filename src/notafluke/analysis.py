@@ -25,7 +25,8 @@ class Analysis:
     ``decisions`` has a row for each comparison, ``summary`` for each claim, ``overall`` for each arm over all tasks,
     ``luck`` for each arm and baseline, ``over_samples`` for what is judged over test samples, ``failures`` for each
     cell, ``provenance`` for each thing that the figures rest on. ``profiles`` are the arms' performance profiles,
-    ``friedman`` is a sentence, ``scope`` what all generalises to.
+    ``friedman`` is a sentence, ``scope`` what all generalises to. ``timings`` say how long each run trained, None where
+    that is not known.
     """
 
     scores: pd.DataFrame
@@ -41,6 +42,7 @@ class Analysis:
     profiles: list[Profile]
     friedman: str
     scope: str
+    timings: pd.DataFrame | None = None
 
 
 def analyse(

@@ -413,13 +413,12 @@ def _baseline(table: Table, task: str) -> dict[str, Any]:
 
 
 def _effort(table: Table, comparison: _Comparison, side: str) -> dict[str, Any]:
-    """Return what an arm took: parameters, seconds, epochs, learning rate, validation score; and its cell."""
+    """Return what an arm took: parameters, epochs, learning rate, validation score; and its cell."""
     arm = comparison.treatment if side == "treatment" else comparison.control
     runs = table.arm(comparison.task, comparison.metric.name, arm)
     parameters, epochs, rates = (runs.finite(name) for name in ("parameters", "best_epoch", "learning_rate"))
     return {
         f"parameters_{side}": int(parameters.max()) if len(parameters) else math.nan,
-        f"seconds_{side}": _mean(runs.finite("seconds")),
         f"epochs_{side}": _mean(runs.finite("epochs")),
         f"best_epoch_{side}": float(np.median(epochs)) if len(epochs) else math.nan,
         f"validation_{side}": _mean(runs.finite("validation_score")),

@@ -14,8 +14,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -41,6 +42,8 @@ _SEVERAL = "(several: a study, or python -m notafluke.train -m)"
 PYTHON_BOOLEANS = {"True": "true", "False": "false"}
 """Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
 TUNES = ("none", "lr")
+MOST_VALUES = 100_000
+"""Of a sweep or of the seeds."""
 MINIMUM = {
     "seed": 0,
     "replica": 0,
@@ -87,7 +90,15 @@ def options(conf: Path, group: str) -> list[str]:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key that stands in a mapping twice: the first value would get lost."""
+    """YAML's safe loader, which refuses a key that stands in a mapping twice: the first value would get lost.
+
+    As for Hydra, a date is the text that it is written as.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {  # type: ignore[misc]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See SafeLoader."""
@@ -114,10 +125,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.context_mark if error.context == "while scanning a simple key" else error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # Beside YAMLError: what PyYAML stumbles over, such as 0x_, thousands of digits, or !!int and !!bool of no such.
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}")
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        # Bytes, sets, half a character, or an anchor within itself.
+        raise UsageError(f"{path}: holds more than texts, numbers, lists and mappings: {error}") from error
     return content
 
 
@@ -141,13 +158,15 @@ def sweep_values(key: str, expression: Any) -> list[str]:
         if isinstance(value, Glob):
             values = value.filter(options(conf_folder(), key))
         elif override.is_sweep_override():
-            values = list(override.sweep_string_iterator())
+            values = list(islice(override.sweep_string_iterator(), MOST_VALUES + 1))
         else:
             values = [_value_text(override)]
     except (HydraException, ValueError) as error:
         raise UsageError(f"cannot read sweep {key}: {text!r}; examples: tanh,iris or range(0,10)") from error
     if not values or values == [""]:
         raise UsageError(f"sweep {key}: {text!r} expands to nothing; examples: tanh,iris or range(0,10)")
+    if len(values) > MOST_VALUES:
+        raise UsageError(f"sweep {key}: {text!r} expands to more than {MOST_VALUES:,} values")
     return [PYTHON_BOOLEANS.get(value, value) for value in values]
 
 

@@ -74,4 +74,4 @@ def judge(plan: Plan) -> Analysis:
         series=collected.series,
     )
     summary = with_advice(analysis.summary, analysis.decisions, plan).assign(cautions=" ".join(cautions(plan)))
-    return replace(analysis, summary=summary)
+    return replace(analysis, summary=summary, timings=collected.timings)

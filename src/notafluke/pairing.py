@@ -27,7 +27,7 @@ Seeds = NDArray[np.int64]
 _SCORE_COLUMNS = ("task", "arm", "seed", "metric", "value", "outcome", "direction", "unit", "primary")
 # Beyond, squares leave the float range: such a score is no finite one.
 LARGEST_SCORE = 1e150
-_NUMBERS = ("parameters", "seconds", "epochs", "best_epoch", "validation_score", "learning_rate", "at_grid_edge")
+_NUMBERS = ("parameters", "epochs", "best_epoch", "validation_score", "learning_rate", "at_grid_edge")
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,29 @@
-"""Decided beforehand: the study as it stood when training first started, and every look at its verdicts."""
+"""Decided beforehand: the study as it stood when training first started, and every look at its verdicts.
+
+What is stored carries a checksum. A damaged registration is refused; damaged looks are told above the tables.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from notafluke.configuration import flatten
+from notafluke.checksums import is_whole, with_checksum
+from notafluke.configuration import flatten, read_yaml
+from notafluke.errors import UsageError
 from notafluke.files import write_atomic
 from notafluke.plan import Plan
 from notafluke.study import Study
+
+REGISTERED = "registered.yaml"
+LOOKS = "looks.jsonl"
+_REGISTERED_KEYS = {"registered", "digest", "runs_recorded_before", "study"}
+_LOOK_KEYS = {"study", "design", "seeds", "runs", "time"}
 
 
 def register(plan: Plan) -> None:
@@ -22,7 +31,7 @@ def register(plan: Plan) -> None:
 
     A study whose runs were all recorded before, in other studies, is registered when it is first decided.
     """
-    path = plan.folder / "registered.yaml"
+    path = plan.folder / REGISTERED
     if path.exists():
         return
     content = {
@@ -31,7 +40,7 @@ def register(plan: Plan) -> None:
         "runs_recorded_before": plan.recorded_runs(),
         "study": plan.study.as_text_tree(),
     }
-    write_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_atomic(path, yaml.safe_dump(with_checksum(content), sort_keys=False, allow_unicode=True))
 
 
 def note_look(plan: Plan) -> None:
@@ -43,20 +52,40 @@ def note_look(plan: Plan) -> None:
         "runs": plan.recorded_runs(),
         "time": _now(),
     }
-    with (plan.folder / "looks.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(look) + "\n")
+    path = plan.folder / LOOKS
+    before = path.read_bytes() if path.is_file() else b""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    # Appending could leave half a line where the disk is full.
+    write_atomic(path, before + json.dumps(with_checksum(look)).encode() + b"\n")
+
+
+def _is_as_written(content: Any, keys: set[str]) -> bool:
+    """Whether stored content is what was written; what was written before there were checksums has just these keys."""
+    return isinstance(content, dict) and (is_whole(content) or set(content) == keys)
 
 
 def cautions(plan: Plan) -> list[str]:
     """What a reader must know before believing the verdicts: changed, late or repeated decisions."""
-    return [*_changed(plan), *_late(plan), *_looked_before(plan)]
+    return [*_changed(plan), *_late(plan), *_looked_before(plan), *_damaged(plan)]
 
 
 def registered_study(plan: Plan) -> dict[str, Any] | None:
-    """What ``register`` has stored; None where there is nothing yet."""
-    path = plan.folder / "registered.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return content if isinstance(content, dict) else None
+    """What ``register`` has stored; None where there is nothing yet. Raises UsageError where it is damaged."""
+    return _read_registration(plan.folder / REGISTERED)
+
+
+def _read_registration(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    remedy = "restore it from a backup, or delete it: the study then counts as registered late"
+    try:
+        content = read_yaml(path)
+    except UsageError as error:
+        raise UsageError(f"{error}; {remedy}") from error
+    if not _is_as_written(content, _REGISTERED_KEYS):
+        raise UsageError(f"{path} is damaged, its checksum is not that of its content; {remedy}")
+    return content
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -101,9 +130,9 @@ def _late(plan: Plan) -> list[str]:
 
 def _registered_at_an_earlier_look(plan: Plan) -> bool:
     """Whether an earlier declared look of the same design was registered before any of its runs was recorded."""
-    for path in (folder / "registered.yaml" for folder in _forms(plan)):
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if not isinstance(content, dict) or content["runs_recorded_before"]:
+    for folder in _forms(plan):
+        content = _read_registration(folder / REGISTERED)
+        if content is None or content["runs_recorded_before"]:
             continue
         seeds = content["study"]["seeds"]
         same_design = Study.from_text_tree("", content["study"]).design_digest == plan.study.design_digest
@@ -134,13 +163,33 @@ def _looked_before(plan: Plan) -> list[str]:
     return [f"Exploratory: looked at before with {counts} seeds, without a declared schedule of looks."]
 
 
+def _damaged(plan: Plan) -> list[str]:
+    """Which files of looks are not whole: what stood there is not known."""
+    return [
+        f"Looks may be missing: {count} of the lines in {folder / LOOKS} {'is' if count == 1 else 'are'} damaged."
+        for folder in _forms(plan)
+        if (count := sum(look is None for look in _read_looks(folder)))
+    ]
+
+
 def _looks(folder: Path) -> Iterator[dict[str, Any]]:
-    path = folder / "looks.jsonl"
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            # A line that was cut off while it was written is no look.
-            with suppress(json.JSONDecodeError):
-                yield json.loads(line)
+    return (look for look in _read_looks(folder) if look is not None)
+
+
+def _read_looks(folder: Path) -> list[dict[str, Any] | None]:
+    """The looks of a study's folder in the order of time; None for a line that is damaged, or a file without any."""
+    path = folder / LOOKS
+    if not path.is_file():
+        return []
+    return [_look(line) for line in path.read_bytes().split(b"\n") if line] or [None]
+
+
+def _look(line: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if _is_as_written(content, _LOOK_KEYS) else None
 
 
 def _now() -> str:

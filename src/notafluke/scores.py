@@ -13,6 +13,7 @@ from notafluke.over_samples import Run
 from notafluke.pairing import Floats
 from notafluke.plan import Cell, Plan
 from notafluke.records import RunRecord, damage, read_record, read_series
+from notafluke.report.columns import TIMING_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ SCORE_COLUMNS = (
     "run_key",
     "cell",
     "parameters",
-    "seconds",
     "epochs",
     "best_epoch",
     "validation_score",
@@ -57,13 +57,15 @@ class Collected:
     ``scores`` (SCORE_COLUMNS) have one row for each (task, arm, seed, metric); the value of a run that did not end well
     is NaN. ``baselines`` (BASELINE_COLUMNS) come from the first arm of the task that has a record of the seed.
     ``series`` are those that a run leaves of its test samples, of the runs that ended well and have any. ``provenance``
-    is that of each run.
+    is that of each run. ``timings`` (TIMING_COLUMNS) have one row for each run: measured, so no two trainings have the
+    same.
     """
 
     scores: pd.DataFrame
     baselines: pd.DataFrame
     series: Mapping[Run, Mapping[str, Floats]]
     provenance: list[Mapping[str, Any]]
+    timings: pd.DataFrame
 
 
 def collect(plan: Plan) -> Collected:
@@ -72,6 +74,7 @@ def collect(plan: Plan) -> Collected:
     baselines: dict[tuple[str, int, str, str], dict[str, Any]] = {}
     series: dict[Run, Mapping[str, Floats]] = {}
     provenance: dict[str, Mapping[str, Any]] = {}
+    timings: list[dict[str, Any]] = []
     for task, arms in plan.cells.items():
         for arm, cell in arms.items():
             for seed in plan.study.seeds:
@@ -85,6 +88,7 @@ def collect(plan: Plan) -> Collected:
                 if record.outcome == "ok" and (own := read_series(folder)):
                     series[task, arm, seed] = own
                 provenance[record.run_key] = record.provenance
+                timings.append(_timing_row(task, arm, record))
                 for baseline in record.baselines:
                     key = task, seed, baseline["name"], baseline["metric"]
                     # Records of before the key existed are of baselines over seeds.
@@ -94,7 +98,13 @@ def collect(plan: Plan) -> Collected:
         pd.DataFrame(list(baselines.values()), columns=list(BASELINE_COLUMNS)),
         series,
         list(provenance.values()),
+        pd.DataFrame(timings, columns=list(TIMING_COLUMNS)),
     )
+
+
+def _timing_row(task: str, arm: str, record: RunRecord) -> dict[str, Any]:
+    run = {"task": task, "arm": arm, "seed": record.seed, "run_key": record.run_key}
+    return run | {"seconds": record.seconds, "started": record.started, "ended": record.ended}
 
 
 def _score_rows(task: str, arm: str, cell: Cell, record: RunRecord) -> Iterator[dict[str, Any]]:
@@ -113,7 +123,6 @@ def _score_rows(task: str, arm: str, cell: Cell, record: RunRecord) -> Iterator[
             "run_key": record.run_key,
             "cell": cell.folder,
             "parameters": record.parameters,
-            "seconds": record.seconds,
             "epochs": record.last_epoch + 1,
             "best_epoch": record.best_epoch,
             "validation_score": record.validation.get(record.primary_metric, float("nan")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -302,6 +301,9 @@ class StudyDraft:
                 raise UsageError(f"{where}.{key}: unknown {value!r}{did_you_mean(value, valid)}")
         if role == "claim" and section.get("sesoi") is None:
             raise UsageError(f"{where}.sesoi: a claim needs its smallest effect size of interest, such as 2% or 0.01")
+        metric = section.get("metric")
+        if metric is not None and not isinstance(metric, str):
+            raise UsageError(f"{where}.metric: {metric!r} is no name of a metric")
         treatment = _arm_reference(f"{where}.treatment", section["treatment"])
         control = section.get("control", CONTROL)
         if not str(control).startswith(BASELINE_PREFIX):
@@ -314,7 +316,7 @@ class StudyDraft:
             treatment,
             control,
             tuple(tasks),
-            section.get("metric"),
+            metric,
             _sesoi(f"{where}.sesoi", section.get("sesoi"), tasks),
             expects,
             role,
@@ -428,9 +430,7 @@ def _written(value: Any, sweep: bool) -> str:
     """A value of a study file as override text; a list in a sweep is its values."""
     if sweep and isinstance(value, list):
         return ",".join(_written(own, sweep) for own in value)
-    # An unquoted date of YAML is a text to everybody else.
-    plain = value.isoformat() if isinstance(value, datetime.date) else value
-    return plain if isinstance(plain, str) else override_text(plain)
+    return value if isinstance(value, str) else override_text(value)
 
 
 def _sections(where: str, value: Any) -> dict[str, dict[str, Any]]:

@@ -34,7 +34,7 @@ def plan_of(study: str, overrides: str) -> Plan:
 def table_files(plan: Plan) -> list[str]:
     """The tables that the last rule writes beside the page."""
     files = [f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")]
-    return [str(plan.folder / "tables" / name) for name in [*files, "significance.md", "scores.csv"]]
+    return [str(plan.folder / "tables" / name) for name in [*files, "significance.md", "scores.csv", "timings.csv"]]
 
 
 def figure_files(plan: Plan, suffix: str) -> list[str]:

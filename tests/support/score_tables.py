@@ -57,7 +57,6 @@ class Tables:
                     "run_key": f"{task}-{arm}-{seed}",
                     "cell": f"results/runs/{task}/{arm}",
                     "parameters": 10,
-                    "seconds": 1.0 + seed,
                     "epochs": 5,
                     "best_epoch": 3,
                     "validation_score": 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from result_files import repeatable
 
 from notafluke import decision
+from notafluke.errors import UsageError
 from notafluke.plan import Plan, make_plan
 from notafluke.records import RunRecord, write_record
 from notafluke.registration import cautions, note_look, register
@@ -30,14 +33,12 @@ STUDY: dict[str, Any] = {
 @pytest.fixture
 def place(conf: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder with conf/, a study `tiny` and no results."""
-    import shutil
-
     (conf / "study" / "tiny.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False), encoding="utf-8")
     yield conf.parent
     shutil.rmtree(conf.parent / "results", ignore_errors=True)
 
 
-def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> None:
+def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok", seconds: float = 1.0) -> None:
     """Write a run record that a training could have left."""
     cell = plan.cells["adding"][arm]
     write_record(
@@ -59,9 +60,9 @@ def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> 
             validation={"mse": mse},
             baselines=[{"name": "predict_the_mean", "metric": "mse", "value": 1 / 6, "trivial": True}],
             parameters=100,
-            seconds=1.0,
+            seconds=seconds,
             weight_digest="0" * 64,
-            provenance={},
+            provenance={"python": f"3.11.{seconds:.0f}"},
         ),
         {},
         [],
@@ -70,13 +71,13 @@ def record(plan: Plan, arm: str, seed: int, mse: float, outcome: str = "ok") -> 
     )
 
 
-def record_all(plan: Plan, better: float = 0.02) -> None:
+def record_all(plan: Plan, better: float = 0.02, seconds: float = 1.0) -> None:
     random = np.random.default_rng(0)
     for seed in plan.study.seeds:
         level = 0.1 + random.uniform(-0.005, 0.005)
         for arm in plan.cells["adding"]:
             gain = better + random.uniform(-0.002, 0.002) if arm == "activation=iris" else 0.0
-            record(plan, arm, seed, level - gain)
+            record(plan, arm, seed, level - gain, seconds=seconds)
 
 
 def looks_of(plan: Plan) -> list[dict[str, Any]]:
@@ -97,6 +98,28 @@ class TestRegistration:
         record_all(plan)
         register(plan)
         assert path.read_bytes() == before
+
+    def test_a_damaged_registration_is_refused(self, place: Path) -> None:
+        plan = make_plan("tiny")
+        register(plan)
+        path = plan.folder / "registered.yaml"
+        whole = path.read_text(encoding="utf-8")
+        for damaged in (
+            whole.replace("alpha: 0.05", "alpha: 0.07"),
+            whole.replace("runs_recorded_before: 0", "runs_recorded_before: 1"),
+            whole.replace("checksum", "chesksum"),
+            whole[:100],
+            "- a list\n",
+            "",
+        ):
+            assert damaged != whole
+            path.write_text(damaged, encoding="utf-8")
+            with pytest.raises(
+                UsageError, match=r"results/tiny/registered\.yaml.*restore it from a backup, or delete it"
+            ):
+                cautions(plan)
+        path.write_text(whole[: whole.index("checksum")], encoding="utf-8")
+        assert cautions(plan) == [], "registered before there were checksums"
 
     def test_says_how_many_runs_were_there_before(self, place: Path) -> None:
         plan = make_plan("tiny")
@@ -181,12 +204,31 @@ class TestLooks:
         self.look(make_plan("tiny", ["seed=range(0,8)"]))
         assert cautions(make_plan("tiny")) == []
 
-    def test_a_line_that_was_cut_off_is_no_look(self, place: Path) -> None:
+    def test_a_damaged_line_is_told_and_the_others_count(self, place: Path) -> None:
         plan = make_plan("tiny")
         self.look(plan)
         path = plan.folder / "looks.jsonl"
-        path.write_text(path.read_text(encoding="utf-8") + '{"study": "', encoding="utf-8")
-        assert "6 seeds" in cautions(make_plan("tiny", ["seed=range(0,8)"]))[0]
+        whole = path.read_bytes()
+        damaged = (b'{"study": "', b"[]\n", b"\xff\n", whole.replace(b'"runs": 0', b'"runs": 1'), whole[:-20] + b"\n")
+        for line in damaged:
+            path.write_bytes(whole + line)
+            looked_at, missing = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+            assert "6 seeds" in looked_at
+            assert missing == "Looks may be missing: 1 of the lines in results/tiny/looks.jsonl is damaged."
+        note_look(plan)
+        assert len(cautions(plan)) == 1, "the look after a damaged line is a line of its own"
+        assert path.read_bytes().count(b"\n") == 3
+        path.write_bytes(b"")
+        assert "Looks may be missing" in cautions(plan)[0], "an empty file has lost its looks"
+
+    def test_looks_of_before_there_were_checksums_count(self, place: Path) -> None:
+        plan = make_plan("tiny")
+        self.look(plan)
+        (look,) = looks_of(plan)
+        del look["checksum"]
+        (plan.folder / "looks.jsonl").write_text(json.dumps(look) + "\n", encoding="utf-8")
+        (note,) = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+        assert "6 seeds" in note
 
     def test_looks_at_other_studies_do_not_count(self, place: Path) -> None:
         text = yaml.safe_dump({**STUDY, "sweep": {"activation": "tanh,iris", "seed": "range(0,2)"}})
@@ -214,6 +256,21 @@ class TestDecide:
         assert look["runs"] == 12 and look["seeds"] == list(range(6))
         table = pd.read_csv(plan.folder / "tables" / "significance.csv")
         assert table["verdict"].tolist() == ["better"]
+
+    def test_two_trainings_give_the_same_bytes(self, place: Path) -> None:
+        """They differ in what is measured and dated: seconds, registration and where the runs were trained."""
+        plan, found, times = make_plan("tiny"), [], []
+        for seconds in (1.0, 2.5):
+            shutil.rmtree(place / "results", ignore_errors=True)
+            record_all(plan, seconds=seconds)
+            decision.decide_study(plan)
+            found.append(repeatable(plan.folder))
+            times.append(pd.read_csv(plan.folder / "tables" / "timings.csv"))
+        assert found[0] == found[1]
+        assert [sorted(set(own["seconds"])) for own in times] == [[1.0], [2.5]]
+        assert {(own.arm, own.seed) for own in times[0].itertuples()} == {
+            (arm, seed) for arm in plan.cells["adding"] for seed in range(6)
+        }
 
     def test_an_absent_run_is_incomplete_and_a_diverged_one_is_not_dropped(self, place: Path) -> None:
         plan = make_plan("tiny")

@@ -36,6 +36,7 @@ from notafluke.report.columns import (
     OVERALL_COLUMNS,
     PROVENANCE_COLUMNS,
     TABLES,
+    TIMING_COLUMNS,
 )
 from notafluke.report.style import VERDICT_STYLES
 from notafluke.study import Claim, Sesoi
@@ -110,7 +111,6 @@ def example(shuffle: int | None = None) -> Example:
                     "run_key": f"{arm}-{seed}",
                     "cell": f"results/runs/toy/{arm}",
                     "parameters": 1234,
-                    "seconds": 1.5,
                     "epochs": 5,
                     "best_epoch": 3,
                     "validation_score": 0.1,
@@ -417,7 +417,7 @@ def test_numbers_as_text() -> None:
 def test_every_column_and_figure_is_explained_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
     verdicts, suite = (COLUMNS, CLAIM_COLUMNS, OVERALL_COLUMNS), (LUCK_COLUMNS, OVER_SAMPLES_COLUMNS)
-    described = (*verdicts, *suite, FAILURE_COLUMNS, PROVENANCE_COLUMNS)
+    described = (*verdicts, *suite, FAILURE_COLUMNS, TIMING_COLUMNS, PROVENANCE_COLUMNS)
     for columns in described:
         assert "".join(f"| `{name}` | {meaning} |\n" for name, meaning in columns.items()) in page
     assert re.findall(r"^\| `(\w+)` \| .*\n", page.split("## significance.csv")[0], re.MULTILINE) == list(FIGURES)

@@ -595,3 +595,41 @@ def test_an_unquoted_date_of_yaml_is_a_text(conf: Path) -> None:
     text = "tasks: {stock: {task.train_end: 2009-12-31}}\nsweep: {activation: 'tanh,iris'}\n"
     (conf / "study" / "dated.yaml").write_text(text)
     assert load(conf, "dated").arms["stock"][0].overrides["task.train_end"] == "2009-12-31"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("alpha: 0x_", "not valid YAML: invalid literal for int"),
+        (f"alpha: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        (f"control: {'[' * 5000}", "not valid YAML: maximum recursion depth"),
+        ("title: !!binary aGk=", "holds more than texts, numbers, lists and mappings: Object of type bytes"),
+        ("control: {model.hidden_size: !!set {a}}", "Object of type set"),
+        ("control: &a {model: *a}", "Circular reference"),
+        (r'title: "\ud800"', "surrogates not allowed"),
+        ("alpha: !!int", "not valid YAML: string index out of range"),
+        ("factorial: !!bool maybe", "not valid YAML: 'maybe'"),
+        ("title: !!timestamp tomorrow", "not valid YAML"),
+        ("title: !!timestamp 2026-13-45", "not valid YAML: month must be in 1..12"),
+        ("title: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    ],
+)
+def test_what_no_study_can_mean_is_refused(conf: Path, line: str, told: str) -> None:
+    (conf / "study" / "odd.yaml").write_text(f"tasks: adding\nsweep: {{activation: 'tanh,iris'}}\n{line}\n")
+    message = refusal(conf, "odd")
+    assert "odd.yaml" in message and told in message
+
+
+def test_a_date_that_is_none_is_a_text_too(conf: Path, make: Make) -> None:
+    (conf / "study" / "undated.yaml").write_text("title: 2026-13-45\ntasks: adding\nsweep: {activation: 'tanh,iris'}\n")
+    assert load(conf, "undated").title == "2026-13-45"
+
+
+@pytest.mark.parametrize("expression", ["range(0,1000000000)", "range(0,1,0.000001)"])
+def test_a_sweep_without_end_is_refused(conf: Path, make: Make, expression: str) -> None:
+    assert "expands to more than 100,000 values" in refusal(conf, make(sweep={"seed": expression}))
+
+
+def test_the_metric_of_a_claim_is_a_name(conf: Path, make: Make) -> None:
+    name = make(sweep={"activation": "tanh,iris"}, claims={"one": {**CLAIM, "metric": ["mse"]}})
+    assert "claims.one.metric: ['mse'] is no name of a metric" in refusal(conf, name)

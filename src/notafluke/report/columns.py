@@ -66,8 +66,6 @@ COLUMNS: dict[str, str] = {
     "arms_correlation": "Pearson correlation of the two arms over the finished pairs; empty where one arm is constant",
     "parameters_treatment": "number of trained parameters of the treatment",
     "parameters_control": "the same for the control",
-    "seconds_treatment": "mean training seconds for each run of the treatment",
-    "seconds_control": "the same for the control",
     "epochs_treatment": "mean number of epochs trained of the treatment",
     "epochs_control": "the same for the control",
     "best_epoch_treatment": "median epoch of the best validation score of the treatment",
@@ -199,6 +197,16 @@ FAILURE_COLUMNS: dict[str, str] = {
     "timeout": "ran out of time",
     "absent": "not recorded",
     "p_fisher": "two-sided exact p of Fisher's test: failed and ok runs of the arm against those of the control",
+}
+
+TIMING_COLUMNS: dict[str, str] = {
+    "task": "task",
+    "arm": "arm",
+    "seed": "seed",
+    "run_key": "the run's key",
+    "seconds": "the run's share of the wall time of the block that it trained in",
+    "started": "when that block began to train, UTC",
+    "ended": "when the run was recorded, UTC",
 }
 
 PROVENANCE_COLUMNS: dict[str, str] = {

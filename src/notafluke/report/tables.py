@@ -59,7 +59,8 @@ def write_tables(analysis: Analysis, folder: Path, page: Page, with_scores: bool
     """Write all tables into ``folder``, each file whole or not at all: ``<table>.csv`` and ``.tex``, and the page.
 
     The CSV files hold every column in full precision; the others a selection with the digits that matter, and at most
-    MOST_ROWS rows a table. Same input, same bytes.
+    MOST_ROWS rows a table. Same scores, same bytes: what differs from one training to the next, times, stands in
+    ``timings.csv`` and in the table of provenance alone.
     """
     frames = {
         "significance": analysis.decisions,
@@ -72,6 +73,8 @@ def write_tables(analysis: Analysis, folder: Path, page: Page, with_scores: bool
     }
     if with_scores:
         frames["scores"] = analysis.scores.sort_values(_SCORE_ORDER, kind="stable")
+    if analysis.timings is not None:
+        frames["timings"] = analysis.timings.sort_values(["task", "arm", "seed"], kind="stable")
     texts = {
         "significance.html": html_text(analysis, page),
         "significance.md": markdown_text(analysis, page),
@@ -286,7 +289,6 @@ def _detail_columns() -> list[Column]:
         Column("correlation", lambda row: number(row["arms_correlation"], 2), True, "of the arms over seeds"),
         Column("trivial baseline", _baseline, True, "what the control must beat on the task's primary metric"),
         Column("parameters T / C", both("parameters", count), True, "trained parameters"),
-        Column("seconds T / C", both("seconds", lambda value: number(value, 2)), True, "mean training time of a run"),
         Column(
             "learning rate T / C", _learning_rates, True, "trained at; * the lowest or highest that it could choose"
         ),

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from notafluke.checksums import is_whole, with_checksum
 from notafluke.errors import UsageError
 from notafluke.files import write_atomic
 from notafluke.tasks.base import Task, TaskData
@@ -230,7 +231,8 @@ def prepare(dataset: Dataset, results: Path) -> Path:
             "python": platform.python_version(),
             "packages": {name: version(name) for name in dataset.packages},
         }
-        write_atomic(folder / PROVENANCE, json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(with_checksum(provenance), indent=1, ensure_ascii=False)
+        write_atomic(folder / PROVENANCE, text + "\n")
     return folder
 
 
@@ -241,7 +243,8 @@ def read_prepared(dataset: Dataset, results: Path) -> Prepared | None:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         content = (folder / ARRAYS).read_bytes()
         if (
-            provenance["digest"] != dataset.digest
+            not is_whole(provenance)
+            or provenance["digest"] != dataset.digest
             or provenance["sha256"][ARRAYS] != hashlib.sha256(content).hexdigest()
         ):
             return None
