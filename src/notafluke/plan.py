@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notafluke import components
+from notafluke.checksums import is_whole, with_checksum
 from notafluke.code_digest import code_digest, source_files
 from notafluke.configuration import (
     NOT_PART_OF_A_RUN,
@@ -334,19 +335,16 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
         return cached
     plan = make_plan(name, overrides)
     digests = {name: _file_digest(Path(name)) for name in plan.files}
-    content = {"plan": plan.as_tree(), "digests": digests}
-    write_atomic(cache, json.dumps({"content": content, "digest": _hash(content)}))
+    write_atomic(cache, json.dumps(with_checksum({"plan": plan.as_tree(), "digests": digests})))
     return plan
 
 
 def _read_cache(path: Path) -> Plan | None:
     """A cached plan whose further files are unchanged; None where it is missing, damaged or stale."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        tree = stored["content"]
-        if stored["digest"] == _hash(tree) and all(
-            _file_digest(Path(name)) == digest for name, digest in tree["digests"].items()
-        ):
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        files = tree["digests"].items()
+        if is_whole(tree) and all(_file_digest(Path(name)) == digest for name, digest in files):
             return Plan.from_tree(tree["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass

@@ -3,7 +3,7 @@
 A run's folder holds ``config.yaml`` (resolved configuration), ``history.csv`` (one line an epoch),
 ``predictions.npz`` (test predictions of the best epoch, with their index and what the task says of each sample),
 ``samples/`` (what the network wrote by itself, where the task asks for it), ``weights.pt`` (trainer.keep=best) and,
-written last, ``metrics.json`` with the digests of all of them and of itself.
+written last, ``metrics.json`` with the digests of all of them and its own checksum.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from notafluke.checksums import is_whole, with_checksum, without_checksum
 from notafluke.files import write_atomic
 
 SERIES = "by_sample/"
@@ -29,7 +30,6 @@ SERIES = "by_sample/"
 SAMPLES = "samples"
 WEIGHTS = "weights.pt"
 METRICS = "metrics.json"
-DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,8 @@ def write_record(
 
 
 def record_text(record: RunRecord) -> str:
-    """The content of ``metrics.json``, with its own digest."""
-    content = finite(asdict(record))
-    return json.dumps({**content, DIGEST: record_digest(content)}, indent=1, allow_nan=False) + "\n"
-
-
-def record_digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the content of a record, its digest aside."""
-    rest = {key: value for key, value in content.items() if key != DIGEST}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    """The content of ``metrics.json``."""
+    return json.dumps(with_checksum(finite(asdict(record))), indent=1, allow_nan=False) + "\n"
 
 
 def history_text(history: Sequence[Mapping[str, float]]) -> str:
@@ -137,8 +130,8 @@ def read_record(folder: Path) -> RunRecord | None:
     """The record in a run's folder; None where it is missing, or is not as it was written."""
     try:
         content = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        return RunRecord(**content) if content.pop(DIGEST) == record_digest(content) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return RunRecord(**without_checksum(content)) if is_whole(content) else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from notafluke.checksums import is_whole, with_checksum, without_checksum
 from notafluke.files import write_atomic
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -81,15 +82,18 @@ def tune(
 
 def write_tuning(folder: Path, tuning: Tuning) -> None:
     """Store a choice in the folder of its cell."""
-    write_atomic(folder / FILE, json.dumps(asdict(tuning), indent=1, allow_nan=False) + "\n")
+    write_atomic(folder / FILE, json.dumps(with_checksum(asdict(tuning)), indent=1, allow_nan=False) + "\n")
 
 
 def read_tuning(folder: Path, cell_key: str) -> Tuning | None:
-    """The stored choice of a cell; None where there is none, or it is not of this very cell."""
+    """The stored choice of a cell; None where there is none, it is damaged, or not of this very cell."""
     try:
-        content: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        stored: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if not is_whole(stored):
+            return None
+        content = without_checksum(stored)
         lists = {name: tuple(content[name]) for name in ("seeds", "rates")}
         tuning = Tuning(**{**content, **lists, "scores": tuple(tuple(own) for own in content["scores"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return tuning if tuning.cell_key == cell_key and tuning.learning_rate in tuning.rates else None
+    return tuning if tuning.cell_key == cell_key else None
