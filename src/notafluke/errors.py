@@ -20,8 +20,8 @@ class UsageError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        """Keep the message as one line: line breaks in it (from a file's cell, say) become blanks."""
-        super().__init__(" ".join(str(message).splitlines()))
+        """Keep the message as one line that a terminal shows as it is: see ``one_line``."""
+        super().__init__(one_line(str(message)))
 
 
 class StorageError(UsageError):
@@ -46,7 +46,19 @@ class ComponentError(UsageError):
         """Without the option file, which only who has chosen the option knows."""
         super().__init__(f"{group}: {reason}")
         self.group = group
-        self.reason = " ".join(reason.splitlines())
+        self.reason = one_line(reason)
+
+
+def one_line(text: str) -> str:
+    r"""The text with blanks for line breaks and tabs (from a file's cell, say), and other control characters escaped.
+
+    >>> one_line("two\nlines\x1b[2J")
+    'two lines\\x1b[2J'
+    """
+    line = " ".join(text.replace("\t", " ").splitlines())
+    if line.isprintable():
+        return line
+    return "".join(own if own.isprintable() else own.encode("unicode_escape").decode() for own in line)
 
 
 @contextmanager

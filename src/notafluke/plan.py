@@ -28,6 +28,7 @@ from notafluke.configuration import (
 )
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.files import write_atomic
+from notafluke.names import RUNS, require_inside
 from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
 from notafluke.study_file import cells_per_job, load_study
@@ -183,7 +184,8 @@ def make_cell(run: RunConfig) -> Cell:
     label = ",".join(f"{name}={value}" for name, value in shown.items()) or "default"
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])
-    folder = (results / "runs" / task / f"{slug}-{key[:8]}").as_posix()
+    folder = (results / RUNS / task / f"{slug}-{key[:8]}").as_posix()
+    require_inside(results, folder)
     return Cell(task, changes, key, folder, "" if data is None else data.as_posix(), run.settings)
 
 
@@ -331,9 +333,10 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     ]
     cache = CACHE / f"plan-{_hash([stamp, [(str(path), _file_digest(path)) for path in files]])[:32]}.json"
     cached = _read_cache(cache)
+    plan = make_plan(name, overrides) if cached is None else cached
+    require_inside(Path(plan.results), plan.folder, *plan.data_folders, *(cell.folder for cell in plan.distinct_cells))
     if cached is not None:
-        return cached
-    plan = make_plan(name, overrides)
+        return plan
     digests = {name: _file_digest(Path(name)) for name in plan.files}
     write_atomic(cache, json.dumps(with_checksum({"plan": plan.as_tree(), "digests": digests})))
     return plan

@@ -24,6 +24,7 @@ import yaml
 
 from notafluke.checksums import is_whole, with_checksum, without_checksum
 from notafluke.files import write_atomic
+from notafluke.names import require_file_names
 
 SERIES = "by_sample/"
 """Before the names of series in ``predictions.npz``."""
@@ -85,7 +86,8 @@ def write_record(
     """Write a run's files, ``metrics.json`` last, so that a run that has one is whole.
 
     ``series`` [samples] by name is stored with the predictions, ``samples`` are files by name, ``weights`` is the
-    content of ``weights.pt``. Raises StorageError where something cannot be stored.
+    content of ``weights.pt``. Raises StorageError where something cannot be stored, and UsageError for names of
+    samples that are no names of files.
     """
     contents = {
         "config.yaml": yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode(),
@@ -97,6 +99,7 @@ def write_record(
         names = np.array(index if index is not None else [])
         np.savez_compressed(buffer, allow_pickle=False, predictions=predictions, index=names, **by_sample)
         contents["predictions.npz"] = buffer.getvalue()
+    require_file_names("sample_files", samples or {})
     contents |= {f"{SAMPLES}/{name}": content for name, content in (samples or {}).items()}
     if weights is not None:
         contents[WEIGHTS] = weights

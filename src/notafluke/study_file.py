@@ -22,6 +22,7 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import UsageError, did_you_mean
+from notafluke.names import require_study_name
 from notafluke.study import BASELINE_PREFIX, CONTROL, SPENDINGS, Arm, Claim, Expectation, Role, Sesoi, Study, read_sesoi
 from notafluke.tuning import FIRST_SEED
 
@@ -42,6 +43,7 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     """
     if name not in (valid := options(conf, "study")):
         raise UsageError(f"unknown study {name}{did_you_mean(name, valid)}")
+    require_study_name(name, Path("conf") / "study" / f"{name}.yaml", valid)
     draft = StudyDraft.read(conf, name)
     original = draft.resolve(name, [])
     if not overrides:

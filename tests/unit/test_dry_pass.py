@@ -224,6 +224,13 @@ def test_a_state_that_is_not_carried_exactly(
 
 
 class TestImport:
+    @pytest.fixture(autouse=True)
+    def trusting(self, own_conf: Path) -> None:
+        """What `activation._target_` names here may be named."""
+        file = own_conf / "config.yaml"
+        modules = "my_package, torch.nn.functional, nowhere, broken_idea, ending_idea"
+        file.write_text(file.read_text(encoding="utf-8").replace("trust: []", f"trust: [{modules}]"), encoding="utf-8")
+
     def check(self, conf: Path, target: str) -> str:
         with pytest.raises(UsageError) as caught:
             components.check(compose_run(conf, {"task": "adding", "activation._target_": target}))

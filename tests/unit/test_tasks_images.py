@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,13 @@ class TestRefused:
         assert "leads out of the archive" in line and repr(name) in line
         assert [own.name for own in tmp_path.rglob("*")] == ["a.zip"]
 
+    def test_a_link(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(zip_of(tmp_path / "a.zip", several("a/1.png", "b/1.png")), "a") as archive:
+            link = zipfile.ZipInfo("b/2.png")
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, "/etc/passwd")
+        assert "b/2.png is a link; this archive is not used" in refusal(str(tmp_path / "a.zip"))
+
     def test_what_is_no_image(self, tmp_path: Path) -> None:
         line = refusal(folder_of(tmp_path, several("a/1.png") | {"b/1.png": b"not at all"}))
         assert "b/1.png: it is no JPEG or PNG image" in line
@@ -195,6 +203,16 @@ class TestRefused:
         with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("a/1.png", bytes(65 * 2**20))
         assert "a/1.png has 68157440 bytes unpacked" in refusal(str(tmp_path / "a.zip"))
+
+    def test_a_bomb_of_many_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Judged by what the archive declares, before anything is unpacked."""
+        files = several("a/1.png", "b/1.png")
+        source, total = zip_of(tmp_path / "a.zip", files), sum(map(len, files.values()))
+        monkeypatch.setattr("notafluke.tasks.images.MAX_ARCHIVE_BYTES", total)
+        assert len(read_images(source, None).names) == 2
+        monkeypatch.setattr("notafluke.tasks.images.MAX_ARCHIVE_BYTES", total - 1)
+        monkeypatch.setattr(zipfile.ZipFile, "read", lambda *a: pytest.fail("it was unpacked"))
+        assert f"more than {total - 1} bytes unpacked" in refusal(source)
 
     def test_more_than_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two images of 6 numbers of 4 bytes."""

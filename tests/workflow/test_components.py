@@ -117,7 +117,7 @@ def test_bad_input_of_the_new_groups_is_one_line_and_writes_nothing(trained):
         ("train", "task=adding", "output=softmax_cce"): ["output=softmax_cce (conf/output/softmax_cce.yaml", "numbers"],
         ("train", "task=adding", "state=carried"): ["state=carried", "follow each other in time"],
         ("train", "task=adding", "attention=temporall"): ["attention=temporall", "did you mean 'temporal'"],
-        ("train", "task=adding", "activation._target_=my.module.f"): ["my.module.f", "found no module 'my'"],
+        ("train", "task=adding", "activation._target_=my.module.f"): ["my.module.f", "add my.module to the list trust"],
         ("train", "task=adding", "loss=golden", "loss.over.log=1"): ["loss=golden", "over.log=1", "above 1"],
     }.items():
         done = trained.within(cli.main, *arguments, code=2)
@@ -131,6 +131,7 @@ def test_a_function_of_ones_own_is_trained(trained, tmp_path):
     project = trained.copied(tmp_path / "copy")
     project.write("my/module.py", "def f(x):\n    return x / (1 + x * x)\n")
     project.write("my/__init__.py", "")
+    project.edit("conf/config.yaml", "trust: []", "trust: [my]")
     cell = ["task=adding", "task.length=2", "task.train_size=64", "task.validation_size=16", "task.test_size=16"]
     before = project.runs()
     project.notafluke("train", *cell, "trainer.max_epochs=1", "activation._target_=my.module.f", "seed=range(0,2)")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from notafluke.checksums import is_whole, with_checksum
 from notafluke.errors import UsageError
 from notafluke.files import write_atomic
+from notafluke.names import NAME
 from notafluke.tasks.base import Task, TaskData
 
 ARRAYS = "arrays.npz"
@@ -113,7 +114,9 @@ class Dataset(ABC):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def folder(self, results: Path) -> Path:
-        """The folder of the prepared data below the folder of results."""
+        """The folder of the prepared data below the folder of results. Raises UsageError for a name that is a path."""
+        if not NAME.fullmatch(self.name):
+            raise UsageError(f"{type(self).__name__}.name={self.name!r}: expected letters from a to z, digits, _ and -")
         return results / "data" / f"{self.name}-{self.digest[:8]}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+import stat
 import warnings
 import zipfile
 import zlib
@@ -47,6 +48,9 @@ MAX_INPUT_BYTES = 4 * 2**30
 
 MAX_FILE_BYTES = 64 * 2**20
 """Of one unpacked file: no photograph needs more, a decompression bomb does."""
+
+MAX_ARCHIVE_BYTES = 64 * 2**30
+"""Of all unpacked files: more than any archive of images that can be trained on here."""
 
 _EXIF_ORIENTATION = 0x0112
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -191,13 +195,15 @@ def _opened(source: str) -> Iterator[tuple[dict[str, Callable[[], bytes]], list[
 
 
 def _members(source: str, archive: zipfile.ZipFile) -> tuple[dict[str, Callable[[], bytes]], list[str]]:
-    """The files and folders of an archive. Raises UsageError for a path that leads out of it or stands there twice."""
+    """The files and folders of an archive. Raises UsageError for links, paths that lead out, and duplicates."""
     found: dict[str, Callable[[], bytes]] = {}
-    folders = []
+    folders, unpacked = [], 0
     for info in archive.infolist():
         name = info.filename.replace("\\", "/")
         if name.startswith("/") or _DRIVE.match(name) or ".." in PurePosixPath(name).parts:
             raise UsageError(f"{source}: the path {info.filename!r} leads out of the archive; this archive is not used")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise UsageError(f"{source}: {name} is a link; this archive is not used")
         if name.endswith("/"):
             folders.append(str(PurePosixPath(name)))
             continue
@@ -205,6 +211,8 @@ def _members(source: str, archive: zipfile.ZipFile) -> tuple[dict[str, Callable[
             raise UsageError(f"{source}: {name} is in the archive twice")
         if info.file_size > MAX_FILE_BYTES:
             raise UsageError(f"{source}: {name} has {info.file_size} bytes unpacked; at most {MAX_FILE_BYTES} are read")
+        if (unpacked := unpacked + info.file_size) > MAX_ARCHIVE_BYTES:
+            raise UsageError(f"{source}: it has more than {MAX_ARCHIVE_BYTES} bytes unpacked, the most that is read")
         found[name] = functools.partial(archive.read, info)
     return found, folders
 

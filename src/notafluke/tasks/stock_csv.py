@@ -27,6 +27,9 @@ from notafluke.tasks.checks import is_date
 LONG_GAP = 7
 """Calendar days between two rows; more are counted as a gap. No exchange pauses so long in an ordinary year."""
 
+LARGEST = 2**30
+"""Bytes of the largest unpacked file."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _GZIP = b"\x1f\x8b"
 
@@ -180,9 +183,13 @@ def _unpack(source: str, content: bytes) -> bytes:
     if not content.startswith(_GZIP):
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{source}: it is packed with gzip, but cannot be unpacked: {error}") from None
+    if len(unpacked) > LARGEST:
+        raise UsageError(f"{source}: it has more than {LARGEST} bytes unpacked, the most that is read")
+    return unpacked
 
 
 def _decode(source: str, content: bytes) -> str:
