@@ -25,6 +25,8 @@ BIN := $(VENV)/bin
 # Rules of the workflow call `notafluke`, so the environment comes first on PATH.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 DATABASE := sqlite:///results/mlflow.db
+# An address may hold a password, which is for no screen, log or list of processes.
+SHOWN_URI = $(BIN)/python -c 'import os; from notafluke.redaction import redact; print(redact(os.environ["MLFLOW_TRACKING_URI"]))'
 
 # A stamp is named after what its step installed, the first one after the place of the checkout.
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements.lock)
@@ -47,8 +49,13 @@ help: ## print this list
 
 .PHONY: run
 run: install ## train the study, decide its claims and print the verdicts (SETTINGS="study=demo seed=range(0,12)")
-	@$(WITH_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS) --config study=$(STUDY) overrides="$(OVERRIDES)"
+	@$(WITH_VENV) $(BIN)/snakemake --cores $(CORES) $(ARGS) --config study=$(STUDY) overrides="$(OVERRIDES)" || { \
+		code=$$?; $(BIN)/notafluke unlock --check >&2; exit $$code; }
 	@$(if $(filter -n --dry-run --dryrun,$(ARGS)),:,$(WITH_VENV) $(BIN)/notafluke show $(STUDY) --overrides="$(OVERRIDES)")
+
+.PHONY: unlock
+unlock: install ## remove the lock of a snakemake that was killed (refused while one works here)
+	@$(WITH_VENV) $(BIN)/notafluke unlock
 
 .PHONY: test
 test: lint ## lint, then run all tests (PYTEST_ARGS="...")
@@ -73,12 +80,14 @@ ui: install ## open the MLflow UI on all recorded runs (PORT=5000; MLFLOW_TRACKI
 	@uri="$${MLFLOW_TRACKING_URI:-$(DATABASE)}"; \
 	case "$$uri" in \
 	http://*|https://*) \
-		echo "MLFLOW_TRACKING_URI names a running server, open it in a browser: $$uri"; exit 0 ;; \
+		echo "MLFLOW_TRACKING_URI names a running server, open it in a browser: $$($(SHOWN_URI))"; exit 0 ;; \
 	$(DATABASE)) \
-		[ -e results/mlflow.db ] || { echo "no runs yet: results/mlflow.db is made by 'make run'" >&2; exit 1; } ;; \
+		[ -e results/mlflow.db ] || [ -d results/runs ] || { \
+			echo "no runs yet: results/mlflow.db is made by 'make run'" >&2; exit 1; } ;; \
 	esac; \
+	$(BIN)/notafluke track init || exit; \
 	echo "MLflow UI: http://127.0.0.1:$(PORT) (stop with Ctrl-C)"; \
-	exec $(BIN)/mlflow ui --backend-store-uri "$$uri" --host 127.0.0.1 --port $(PORT)
+	MLFLOW_BACKEND_STORE_URI="$$uri" exec $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT)
 
 .PHONY: lock
 lock: ## resolve requirements.lock again, needs uv (ARGS=--upgrade for newer versions)

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from notafluke import cli
-from notafluke.commands import tracking
+from notafluke.commands import runs, tracking
 from notafluke.configuration import groups, options
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -30,12 +30,18 @@ COMMANDS = [
     ["fluke"],
     ["power"],
     ["analyse"],
+    ["status"],
+    ["retry"],
+    ["prune"],
+    ["unlock"],
 ]
 Run = Callable[..., tuple[int, str, str]]
 
 
 def test_the_list_of_commands_is_complete() -> None:
-    found = [[command.name or getattr(command.callback, "__name__", "")] for command in cli.app.registered_commands]
+    apps = (cli.app, runs.app)
+    top = [command for app in apps for command in app.registered_commands]
+    found = [[command.name or getattr(command.callback, "__name__", "")] for command in top]
     found += [["track", command.name or ""] for command in tracking.track.registered_commands]
     assert sorted(found) == sorted(COMMANDS)
 
@@ -103,6 +109,11 @@ def test_help_is_light() -> None:
         (["train-cells", "dmo", "results/runs/adding/default-0"], "unknown study dmo"),
         (["list", "component"], "did you mean 'components'?"),
         (["list", "components", "activations"], "unknown group activations; did you mean 'activation'?"),
+        (["status", "dmo"], "unknown study dmo; did you mean 'demo'?"),
+        (["retry", "demo", "--outcome", "ok"], "such a run is a result, which is never taken back"),
+        (["retry", "demo", "--outcome", "crash"], "did you mean 'crashed'? valid: crashed, damaged, timeout"),
+        (["prune", "dmo", "--yes"], "unknown study dmo"),
+        (["prune", "--overrides", "seed=1"], "--overrides belong to a study"),
         (["list", "studies", "demo"], "cannot list studies demo: only components have groups"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -293,6 +293,45 @@ def test_only_a_changed_file_repeats_its_steps(checkout: Checkout) -> None:
     assert checkout.steps_done() == [2, 3, 4]
 
 
+STUB = """#!/bin/sh
+echo "{name} $* [$MLFLOW_BACKEND_STORE_URI]" >> calls.txt
+"""
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown", "database"),
+    [
+        (None, "MLflow UI: http://127.0.0.1:5000", "sqlite:///results/mlflow.db"),
+        ("postgresql://me:hunter22@db/runs", "MLflow UI: http://127.0.0.1:5000", "postgresql://me:hunter22@db/runs"),
+        ("https://me:hunter22@db/runs", "open it in a browser: https://***@db/runs", None),
+    ],
+)
+def test_the_ui_is_for_this_machine_alone_and_shows_no_password(
+    checkout: Checkout, uri: str | None, shown: str, database: str | None
+) -> None:
+    (checkout.folder / "results" / "runs").mkdir(parents=True)
+    (checkout.folder / "bin").mkdir()
+    for name, text in {
+        "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
+        "notafluke": STUB.format(name="notafluke"),
+        "mlflow": STUB.format(name="mlflow"),
+    }.items():
+        (checkout.folder / "bin" / name).write_text(text)
+        (checkout.folder / "bin" / name).chmod(0o755)
+    settings = {"PYTHONPATH": str(ROOT / "src"), "MLFLOW_TRACKING_URI": uri or ""}
+    done = checkout.make("-o", "install", "ui", "BIN=bin", **settings)
+    assert done.returncode == 0 and shown in done.stdout and "hunter22" not in done.stdout + done.stderr
+    calls = checkout.folder / "calls.txt"
+    assert (calls.read_text().splitlines() if calls.exists() else None) == (
+        database and ["notafluke track init []", f"mlflow ui --host 127.0.0.1 --port 5000 [{database}]"]
+    )
+
+
+def test_there_is_no_ui_without_runs(checkout: Checkout) -> None:
+    done = checkout.make("-o", "install", "ui", "BIN=bin", MLFLOW_TRACKING_URI="")
+    assert done.returncode != 0 and "no runs yet" in done.stderr
+
+
 def test_a_moved_checkout_is_installed_anew(checkout: Checkout) -> None:
     checkout.make("install")
     checkout.steps_done()
