@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notafluke.commands import tracking
+from notafluke.commands import reproducing, tracking
 from notafluke.commands.common import StudyName, StudyOverrides, planned
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
 from notafluke.interruption import stoppable
@@ -28,6 +28,7 @@ app = typer.Typer(
     epilog=f"With {DEBUG} any command shows the traceback of an error. Start with: notafluke show demo",
 )
 app.add_typer(tracking.track, name="track")
+app.add_typer(reproducing.app)
 
 
 @app.callback()
