@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 from notafluke.comparison import Comparison, Difference, StoredRun, compare_results, read_run, surroundings_differences
 from notafluke.errors import UsageError
 from notafluke.finding import results_of
+from notafluke.interruption import stoppable
 from notafluke.plan import Plan
 from notafluke.records import METRICS
 from notafluke.seal import seal
@@ -63,7 +63,7 @@ def reproduce(folder: Path, results: Path, keep: bool = False) -> Reproduction:
     own_results = results_of(folder) or results
     stored = read_run(folder, own_results)
     request = request_of(stored, own_results, {results.resolve(), own_results.resolve()})
-    with _ended_by_sigterm(), _workplace(keep) as place:
+    with stoppable(), _workplace(keep) as place:
         (place / REQUEST).write_text(json.dumps(request), encoding="utf-8")
         began = time.monotonic()
         again_folder = _train_again(place, folder)
@@ -138,20 +138,6 @@ def _workplace(keep: bool) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Make an exception of SIGTERM, so that neither the process nor its folder stays behind."""
-
-    def end(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _train_again(place: Path, folder: Path) -> Path:
     """Start the process and wait for it; the folder of the new run. Raises UsageError where it leaves none."""
     # -P: a file of the working folder, random.py say, stands in for no module of Python.
@@ -182,6 +168,7 @@ def train_request(place: Path) -> Path:
     seal(map(Path, request["closed"]), [*map(Path, request["open"]), place])
     from notafluke import components
     from notafluke.configuration import RunConfig, conf_folder
+    from notafluke.interruption import Interruption
     from notafluke.plan import make_cell
     from notafluke.preparation import prepare_data
     from notafluke.train import CellTraining
@@ -197,7 +184,7 @@ def train_request(place: Path) -> Path:
     prepare_data(run)
     cell = make_cell(run)
     seed = config["seed"]
-    CellTraining(run, cell, "reproduction").train([seed])
+    CellTraining(run, cell, "reproduction", Interruption()).train([seed])
     return cell.run_folder(seed)
 
 

@@ -249,3 +249,15 @@ def test_a_long_diff_is_cut_and_says_so(repository: Path, monkeypatch: pytest.Mo
     second = describe(RESULTS)["code"]
     assert second["diff"].splitlines()[5:] == first["diff"].splitlines()[5:]
     assert second["changed"] != first["changed"]
+
+
+def test_a_gpu_is_named_with_its_capability(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none here, so torch is asked in place of one."""
+    import torch
+
+    asked: list[str] = []
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: asked.append(device) or "NVIDIA H100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: asked.append(device) or (9, 0))
+    assert provenance(RESULTS, {**CONTENT, "device": "cuda"}, "cuda:1")["gpu"] == "NVIDIA H100, 9.0"
+    assert provenance(RESULTS, {**CONTENT, "device": "cuda"})["gpu"] == "NVIDIA H100, 9.0"
+    assert asked == ["cuda:1", "cuda:1", "cuda", "cuda"]
