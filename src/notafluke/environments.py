@@ -12,12 +12,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from notafluke.errors import UsageError, told_in_one_line
 from notafluke.files import write_atomic
 from notafluke.git import git, git_bytes
 from notafluke.redaction import redact
@@ -147,6 +149,23 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", errors="surrogateescape")
 
 
-def patch_of(environment: Mapping[str, Any]) -> bytes:
-    """The diff of a description, as ``git apply`` takes it."""
-    return str(environment["code"]["diff"]).encode("utf-8", errors="surrogateescape")
+def main() -> None:
+    """``python -m notafluke.environments FILE | git apply``: the diff that a stored description holds."""
+    with told_in_one_line(debug=False):
+        if len(sys.argv) != 2:
+            raise UsageError(
+                "name one file: python -m notafluke.environments results/environments/FILE.json | git apply"
+            )
+        path = Path(sys.argv[1])
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        if not hashlib.sha256(content).hexdigest().startswith(path.stem):
+            raise UsageError(f"{path}: is damaged: it is not what its name says")
+        diff = str(json.loads(content)["code"]["diff"])
+        sys.stdout.buffer.write(diff.encode("utf-8", errors="surrogateescape"))
+
+
+if __name__ == "__main__":
+    main()

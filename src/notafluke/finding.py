@@ -41,17 +41,19 @@ def results_of(folder: Path) -> Path | None:
 
 def _by_path(text: str) -> Path | None:
     """The folder of a path; None for what is none. Raises UsageError for a path without a run."""
-    if not text:
-        return None
     path = Path(text)
     if path.name == METRICS:
         path = path.parent
-    if (path / METRICS).is_file():
-        return path
-    if not path.exists() and os.sep not in text:
+    try:
+        if text and (path / METRICS).is_file():
+            return path
+        is_cell = os.sep in text and any(path.glob(f"seed=*/{METRICS}"))
+    except OSError as error:
+        raise UsageError(f"{text}: cannot be read: {error.strerror}") from None
+    if os.sep not in text:
         return None
-    cell = " its runs are the folders seed=<n> in it" if any(path.glob(f"seed=*/{METRICS}")) else ""
-    raise UsageError(f"{text}: no run is recorded there: it has no {METRICS}{';' if cell else ''}{cell}")
+    cell = "; its runs are the folders seed=<n> in it" if is_cell else ""
+    raise UsageError(f"{text}: no run is recorded there: it has no {METRICS}{cell}")
 
 
 def _by_key(text: str, results: Path) -> Path:

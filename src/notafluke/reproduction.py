@@ -31,6 +31,7 @@ from notafluke.tasks.dataset import RAW
 from notafluke.tuning import FACTORS, FILE
 
 REQUEST, ANSWER, OWN_RESULTS = "request.json", "answer.json", "results"
+TRACKING_URI, SEALED_URI = "MLFLOW_TRACKING_URI", "NOTAFLUKE_SEALED_URI"
 DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
@@ -142,8 +143,9 @@ def _train_again(place: Path, folder: Path) -> Path:
     """Start the process and wait for it; the folder of the new run. Raises UsageError where it leaves none."""
     # -P: a file of the working folder, random.py say, stands in for no module of Python.
     command = [sys.executable, "-P", "-m", "notafluke.reproduction", str(place)]
-    # What it says belongs to the progress; it must not know of a server that holds the stored runs.
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    # It must not know of a server that holds the stored runs, but which secrets are to be redacted.
+    own = {SEALED_URI if name == TRACKING_URI else name: value for name, value in os.environ.items()}
+    # What it prints belongs to the progress.
     done = subprocess.run(command, stdout=2, env=own, check=False)
     try:
         answer = json.loads((place / ANSWER).read_text(encoding="utf-8"))
@@ -231,6 +233,10 @@ def main() -> None:
         answer = {"folder": str(train_request(place))}
     except UsageError as error:
         answer = {"error": str(error)}
+    except Exception as error:
+        # Such as a key that the configuration of an older version lacks.
+        show_exception(type(error), error, error.__traceback__)
+        answer = {"error": f"{type(error).__name__}: {error}"}
     (place / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
 
 

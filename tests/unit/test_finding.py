@@ -83,6 +83,7 @@ def test_by_path(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("ffee02", f"unknown run ffee02; did you mean {KEYS[2][:12]} ({folder(2)})?"),
         ("777777777", "unknown run 777777777: none of the 3 runs in results/runs begins so"),
         ("7" * 32, "none of the 3 runs in results/runs begins so"),
+        ("x" * 300, "File name too long"),
         ("results/nowhere", "results/nowhere: no run is recorded there: it has no metrics.json"),
         (str(folder(0).parent), "its runs are the folders seed=<n> in it"),
     ],

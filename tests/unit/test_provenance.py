@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from notafluke import environments
-from notafluke.environments import describe, environment_file, patch_of, read_environment, store_environment
+from notafluke.environments import describe, environment_file, main, read_environment, store_environment
 from notafluke.provenance import RECORDED_PACKAGES, provenance
 
 CONTENT = {
@@ -116,14 +116,22 @@ def test_a_record_says_what_the_prepared_data_are(repository: Path) -> None:
     assert provenance(RESULTS, CONTENT, prepared=RESULTS / "data")["data_digest"] == "cd"
 
 
-def test_the_diff_brings_back_every_byte(repository: Path, tmp_path: Path) -> None:
+def test_the_diff_brings_back_every_byte(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     edit(repository)
-    assert provenance(RESULTS, CONTENT)["git_dirty"] is True
-    full = read_environment(RESULTS, store_environment(RESULTS))
+    found = provenance(RESULTS, CONTENT)
+    assert found["git_dirty"] is True
+    full = read_environment(RESULTS, found["environment"])
     assert full is not None
+    file = environment_file(RESULTS, found["environment"])
+    monkeypatch.setattr(sys, "argv", ["environments", str(file)])
+    main()
+    sys.stdout.flush()
+    patch = capfdbinary.readouterr().out
     elsewhere = tmp_path / "elsewhere"
     git(tmp_path, "clone", "--quiet", str(repository), str(elsewhere))
-    git(elsewhere, "apply", "-", input=patch_of(full))
+    git(elsewhere, "apply", "-", input=patch)
     for name in ("train.py", "latin.txt", "weights.bin", "staged.py"):
         assert (elsewhere / name).read_bytes() == (repository / name).read_bytes(), name
     assert not (elsewhere / "gone.py").exists()
@@ -225,7 +233,9 @@ def test_two_processes_in_the_same_state_store_the_same_file_and_none_names_its_
         assert len(name) < 4 or name not in text, name
 
 
-def test_the_file_is_what_its_name_says_or_is_written_again(repository: Path) -> None:
+def test_the_file_is_what_its_name_says_or_is_written_again(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     digest = store_environment(RESULTS)
     file = environment_file(RESULTS, digest)
     content = file.read_bytes()
@@ -233,6 +243,10 @@ def test_the_file_is_what_its_name_says_or_is_written_again(repository: Path) ->
     for damage in (b"", content[:-2], content.replace(b'"changed"', b'"chanced"')):
         file.write_bytes(damage)
         assert read_environment(RESULTS, digest) is None
+        monkeypatch.setattr(sys, "argv", ["environments", str(file)])
+        with pytest.raises(SystemExit) as refused:
+            main()
+        assert refused.value.code == 2 and "is damaged" in capsys.readouterr().err
         assert store_environment(RESULTS) == digest
         assert file.read_bytes() == content
     assert read_environment(RESULTS, "0" * 64) is None

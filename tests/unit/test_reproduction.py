@@ -150,3 +150,29 @@ def test_a_process_that_dies_is_told(place: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(UsageError, match="the process that trained it again ended with code 1 and left nothing"):
         reproduce(folder, Path("results"))
+
+
+def test_what_fails_is_told_with_its_reason(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Here a configuration of an older version, which lacks a key."""
+    run = compose_run(place / "conf", {"task": "adding"})
+    folder = place / "results" / "runs" / "adding" / "default-cdcdcdcd" / "seed=3"
+    write_record(folder, RECORD, {key: own for key, own in run.config.items() if key != "trainer"}, [], None, None)
+    with pytest.raises(UsageError, match="it cannot be trained again here: KeyError: 'trainer'"):
+        reproduce(folder, Path("results"))
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_the_process_knows_of_no_server_but_of_the_secrets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "peek.py").write_text(
+        "import os\n\nfrom notafluke.redaction import redact\n\n"
+        "text = f\"{os.environ.get('MLFLOW_TRACKING_URI')} {redact('hunter22')}\"\n"
+        "raise ValueError(text)\n",
+        encoding="utf-8",
+    )
+    (place / "conf" / "task" / "peek.yaml").write_text(
+        "description: looks\nsource: this test\n_target_: peek.Task\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter22@127.0.0.1:9")
+    folder = record_run(place, "peek.Task")
+    with pytest.raises(UsageError, match=r"importing peek raised ValueError: None \*\*\*"):
+        reproduce(folder, Path("results"))

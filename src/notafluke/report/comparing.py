@@ -111,7 +111,8 @@ def _way_back(own: Reproduction) -> str:
     hint = f"its code: git checkout {commit[:12]}"
     results = results_of(own.stored.folder)
     if provenance.get("git_dirty") and own.stored.environment and results is not None:
-        hint += f", with the diff in {_relative(environment_file(results, str(provenance['environment'])))}"
+        file = _relative(environment_file(results, str(provenance["environment"])))
+        hint += f" && python -m notafluke.environments {file} | git apply"
     return hint
 
 
@@ -157,7 +158,8 @@ def difference_page(own: TwoRuns) -> RenderableType:
         for name, run in zip(("first", "second"), runs, strict=True)
     ]
     if own.identical:
-        return Group(*parts, Text(f"no difference: {', '.join(own.results.compared)}"))
+        compared = ", ".join(own.results.compared) or "of their results there is nothing to compare"
+        return Group(*parts, Text(f"no difference: {compared}"))
     parts += _table("configuration", own.configuration, ("first", "second"))
     parts += _table("surroundings", own.surroundings, ("first", "second"))
     parts += [Text("\nresults", style="bold"), *_result(own.results, "first", "second"), _metrics(*runs)]
