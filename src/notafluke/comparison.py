@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from notafluke.configuration import component_options, flatten
 from notafluke.environments import read_environment
-from notafluke.records import SAMPLES, SERIES, RunRecord, read_history, read_record
+from notafluke.records import SAMPLES, SERIES, WEIGHTS, RunRecord, read_history, read_record
 from notafluke.tuning import Tuning, read_tuning
 
 CONTENT = ("ok", "diverged")
@@ -193,6 +193,10 @@ def _rest(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Differen
     if first.samples:
         compared.append(f"{_counted(len(first.samples), 'file')} that the network wrote")
     differences += _unequal("samples", _by_name(first.samples, second.samples))
+    best = one.files.get(WEIGHTS), other.files.get(WEIGHTS)
+    if None not in best:  # whether they are kept is no part of what a run is
+        compared.append("best weights")
+        differences += _unequal(WEIGHTS, [("", *best)])
     compared.append(f"weight digest {one.weight_digest[:16]}")
     return compared, differences
 

@@ -213,6 +213,13 @@ def test_each_kind_of_difference_is_named_with_both_values(
     assert only_difference(compare_results(other, RUN)) == (place, second, first)
 
 
+def test_the_best_weights_are_compared_where_both_were_kept() -> None:
+    kept, others = (with_record(files={"weights.pt": digit * 64}) for digit in "12")
+    assert only_difference(compare_results(kept, others)) == ("weights.pt", "1" * 64, "2" * 64)
+    assert "best weights" in compare_results(kept, kept).compared
+    assert compare_results(kept, RUN).identical and compare_results(RUN, kept).identical
+
+
 def test_the_first_difference_in_time_comes_first() -> None:
     other = replace(with_history(1, "mse", 5.0), record=replace(RECORD, weight_digest="00" * 32, best_epoch=0))
     other = replace(other, tuning=replace(TUNING, scores=((0.6, None), (0.25, 0.75))))
