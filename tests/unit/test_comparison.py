@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from notafluke.comparison import (
     Comparison,
@@ -23,7 +25,8 @@ from notafluke.comparison import (
     surroundings_differences,
 )
 from notafluke.records import RunRecord, write_record
-from notafluke.report.comparing import difference_content, two_runs
+from notafluke.report.comparing import difference_content, reproduction_page, two_runs
+from notafluke.reproduction import Reproduction
 from notafluke.tuning import Tuning, write_tuning
 
 RECORD = RunRecord(
@@ -363,3 +366,24 @@ def test_one_flipped_bit_of_a_prediction_is_found_where_it_is(position: int, bit
 def test_same_bits_is_the_same_text_in_hexadecimal(one: float, other: float) -> None:
     assert same_bits(one, one)
     assert same_bits(one, other) == (one.hex() == other.hex())
+
+
+def page_of(stored: StoredRun, again: StoredRun) -> str:
+    """What `notafluke reproduce` prints, in one line."""
+    found = Reproduction(stored, again, compare_results(stored, again), (), 1.0, None)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(reproduction_page(found))
+    return " ".join(console.file.getvalue().split())
+
+
+def test_the_page_says_how_far_a_record_promises_anything() -> None:
+    assert "identical: 4 scores of the tuning, 3 epochs" in (text := page_of(RUN, RUN))
+    assert "declared" not in text and "no content" not in text
+    assert "It was declared not to be reproducible" in page_of(with_record(deterministic=False), RUN)
+    crashed = replace(with_record(outcome="crashed", reason="ValueError: no", metrics={}), tuning=None, history=[])
+    text = page_of(crashed, RUN)
+    assert "Outcome crashed, now ok: crashed and timeout are no content" in text
+    assert "nothing to compare" in text and "identical" not in text
+    assert "Outcome ok, now crashed (ValueError: no)" in page_of(RUN, crashed)
+    text = page_of(RUN, with_history(1, "mse", 5.0))
+    assert "differs, first in: epoch 1 of history.csv, mse stored 0.1 again 5.0" in text
