@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notafluke.commands import runs, tracking
+from notafluke.commands import reproducing, runs, tracking
 from notafluke.commands.common import StudyName, StudyOverrides, planned
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
 from notafluke.interruption import stoppable
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(tracking.track, name="track")
 app.add_typer(runs.app)
+app.add_typer(reproducing.app)
 
 
 @app.callback()

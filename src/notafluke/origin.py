@@ -34,7 +34,9 @@ def study_provenance(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> pd.DataFr
         ("runs from an uncommitted change", sum(bool(run.get("git_dirty")) for run in runs)),
         ("Python of the runs", _counted(run.get("python", "unknown") for run in runs)),
         ("platform of the runs", _counted(run.get("platform", "unknown") for run in runs)),
+        ("CPU of the runs", _counted(run.get("cpu") or "unknown" for run in runs)),
         ("CPU capability of the runs", _counted(run.get("cpu_capability", "unknown") for run in runs)),
+        *([("GPU of the runs", _counted(run.get("gpu") or "none" for run in runs))] if _on_gpu(runs) else []),
         *_packages(runs),
         *analysis_rows(study.alpha, study.test, study.correction),
     ]
@@ -55,6 +57,10 @@ def analysis_rows(alpha: float, test: str, correction: str) -> list[tuple[str, o
 def provenance_frame(rows: Iterable[tuple[str, object]]) -> pd.DataFrame:
     """Rows as the table of provenance."""
     return pd.DataFrame([(what, str(value)) for what, value in rows], columns=list(PROVENANCE_COLUMNS))
+
+
+def _on_gpu(runs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(run.get("gpu") for run in runs)
 
 
 def _packages(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, object]]:

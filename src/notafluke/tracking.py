@@ -19,8 +19,8 @@ import yaml
 from filelock import FileLock
 
 from notafluke.configuration import component_options, flatten
+from notafluke.git import git
 from notafluke.plan import Cell, Plan
-from notafluke.provenance import git
 from notafluke.records import SAMPLES, RunRecord, read_history, read_record
 from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 

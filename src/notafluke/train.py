@@ -118,7 +118,8 @@ class CellTraining:
             self.task.check()
         self.recipe = components.build_recipe(run.config)
         execution = run.config["execution"]
-        self.provenance = provenance(Path(execution["results"]), cell_content(run.config, self.task))
+        content, place = cell_content(run.config, self.task), self.task.prepared_folder()
+        self.provenance = provenance(Path(execution["results"]), content, str(execution["device"]), place)
         self.device, self.block_size = str(execution["device"]), execution["block_size"]
         self.from_scratch = execution["retrain"]
         self.time_limit = run.config["trainer"].get("time_limit")

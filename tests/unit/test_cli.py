@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer import Typer
 from typer.testing import CliRunner
 
 from notafluke import cli
-from notafluke.commands import runs, tracking
 from notafluke.configuration import groups, options
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -34,16 +34,23 @@ COMMANDS = [
     ["retry"],
     ["prune"],
     ["unlock"],
+    ["reproduce"],
+    ["diff"],
 ]
 Run = Callable[..., tuple[int, str, str]]
 
 
 def test_the_list_of_commands_is_complete() -> None:
-    apps = (cli.app, runs.app)
-    top = [command for app in apps for command in app.registered_commands]
-    found = [[command.name or getattr(command.callback, "__name__", "")] for command in top]
-    found += [["track", command.name or ""] for command in tracking.track.registered_commands]
-    assert sorted(found) == sorted(COMMANDS)
+    assert sorted(commands_of(cli.app)) == sorted(COMMANDS)
+
+
+def commands_of(app: Typer) -> list[list[str]]:
+    """The commands of an app, those of its groups after the group's name, where it has one."""
+    found = [[command.name or getattr(command.callback, "__name__", "")] for command in app.registered_commands]
+    for group in app.registered_groups:
+        name = [group.name] if isinstance(group.name, str) else []
+        found += [[*name, *command] for command in commands_of(group.typer_instance or Typer())]
+    return found
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -1,0 +1,89 @@
+"""`notafluke reproduce` and `notafluke diff`: is a run what its record says, and what tells two runs apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from notafluke.commands.common import StudyOverrides, planned
+from notafluke.errors import UsageError
+
+app = typer.Typer()
+
+_RUN = "A run: its key or 6 or more of the first digits, its folder or metrics.json, or its id in MLflow."
+
+
+@app.command(epilog="Example: notafluke reproduce results/runs/stock/activation=iris-0a1b2c3d/seed=0")
+def reproduce(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help=_RUN)] = None,
+    study: Annotated[str, typer.Option(help="Take runs of this study, chosen at random.")] = "",
+    overrides: StudyOverrides = "",
+    sample: Annotated[int, typer.Option(help="How many runs of the study.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the choice: the same seed chooses the same runs.")] = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the new run, and say where it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a run again and compare it bit by bit.
+
+    From its recorded configuration with the code that is here, in a fresh process that cannot read the stored results;
+    results/ stays as it is. Exit code 0: identical, 1: it differs, 2: it cannot be tried.
+    """
+    from notafluke.finding import find_run
+    from notafluke.report.comparing import reproduction_content, reproduction_page
+    from notafluke.report.listing import show
+    from notafluke.reproduction import reproduce, sample_runs
+
+    if bool(runs) == bool(study):
+        raise UsageError("name the runs to reproduce, or a study to take some of: notafluke reproduce --study demo")
+    if sample < 1:
+        raise UsageError(f"--sample {sample}: expected a whole number of at least 1")
+    results = _results()
+    folders = [find_run(text, results) for text in runs or []]
+    if study:
+        folders = [find_run(str(folder), results) for folder in sample_runs(planned(study, overrides), sample, seed)]
+    done = []
+    for folder in folders:
+        done.append(reproduce(folder, results, keep))
+        if not as_json:
+            show(reproduction_page(done[-1]))
+    if as_json:
+        typer.echo(json.dumps({"runs": [reproduction_content(own) for own in done]}, indent=1))
+    if not all(own.comparison.identical for own in done):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: notafluke diff 3f2a9c 81d0e4")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help=_RUN)],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another, in the same words.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what tells two runs apart.
+
+    Their configurations, code, data, versions and machines, and where their results part. Exit code 0: nothing, 1:
+    something.
+    """
+    from notafluke.comparison import read_run
+    from notafluke.finding import find_run, results_of
+    from notafluke.report.comparing import difference_content, difference_page, two_runs
+    from notafluke.report.listing import show
+
+    results = _results()
+    folders = [find_run(text, results) for text in (first, second)]
+    own = two_runs(*(read_run(folder, results_of(folder)) for folder in folders))
+    if as_json:
+        typer.echo(json.dumps(difference_content(own), indent=1))
+    else:
+        show(difference_page(own))
+    if not own.identical:
+        raise typer.Exit(1)
+
+
+def _results() -> Path:
+    """The project's folder of results. Raises UsageError outside of a project."""
+    from notafluke.configuration import compose_run, conf_folder
+
+    return Path(compose_run(conf_folder(), {}).config["execution"]["results"])

@@ -1,0 +1,178 @@
+"""What the process that trains again is told; the process itself is tried through the front door (tests/workflow)."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from notafluke.comparison import StoredRun
+from notafluke.configuration import compose_run
+from notafluke.errors import UsageError
+from notafluke.records import RunRecord, write_record
+from notafluke.reproduction import reproduce, request_of, sample_runs
+from notafluke.tuning import FACTORS, FIRST_SEED, Tuning
+
+RECORD = RunRecord(
+    run_key="ab" * 32,
+    cell_key="cd" * 32,
+    task="adding",
+    changes={"activation": "iris"},
+    seed=3,
+    outcome="ok",
+    reason="",
+    last_epoch=0,
+    best_epoch=0,
+    primary_metric="mse",
+    directions={"mse": "lower"},
+    units={"mse": ""},
+    metrics={"mse": 0.5},
+    validation={"mse": 0.5},
+    baselines=[],
+    parameters=1,
+    seconds=0.1,
+    weight_digest="ef" * 32,
+    provenance={},
+    learning_rate=0.3,
+)
+RATE = 0.1
+TUNING = Tuning(
+    "cd" * 32, "mse", (FIRST_SEED,), tuple(RATE * factor for factor in FACTORS), ((1.0,), (0.9,), (0.5,)), 0.3, True
+)
+
+
+def stored(config: dict[str, Any], tuning: Tuning | None = None, **changes: Any) -> StoredRun:
+    folder = Path("results/runs/adding/default-cdcdcdcd/seed=3")
+    return StoredRun(folder, replace(RECORD, **changes), config, [], {}, {}, tuning, {})
+
+
+def request(run: StoredRun) -> dict[str, Any]:
+    return request_of(run, Path("results"), {Path("results").resolve()})
+
+
+def test_a_run_that_was_tuned_starts_from_the_rate_that_was_configured() -> None:
+    config = {"tune": "lr", "optimizer": {"lr": 0.3, "_target_": "x"}}
+    assert request(stored(config, TUNING))["config"]["optimizer"] == {"lr": RATE, "_target_": "x"}
+    with pytest.raises(UsageError, match=r"tuning\.json of its cell is missing or damaged"):
+        request(stored(config))
+    untuned = {"tune": "none", "optimizer": {"lr": 0.3}}
+    assert request(stored(untuned))["config"]["optimizer"] == {"lr": 0.3}
+
+
+def test_everything_in_results_is_closed_but_prepared_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere/mlflow.db")
+    found = request(stored({"tune": "none"}))
+    place = tmp_path.resolve()
+    assert {str(place / "results"), str(place / "elsewhere/mlflow.db"), str(place / "elsewhere/mlflow.db-wal")} <= set(
+        found["closed"]
+    )
+    assert found["open"] == [str(place / "results" / "data")]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other/mlflow.db")
+    assert str(place / "other/mlflow.db") in request(stored({"tune": "none"}))["closed"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert not [own for own in request(stored({"tune": "none"}))["closed"] if "127" in own]
+
+
+def test_a_sample_of_a_study_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    def folder(seed: int) -> Path:
+        return tmp_path / f"seed={seed}"
+
+    for seed in range(8):
+        write_record(folder(seed), RECORD, {}, [], None, None)
+    cells = [SimpleNamespace(run_folder=folder)]
+    plan: Any = SimpleNamespace(distinct_cells=cells, study=SimpleNamespace(seeds=range(10), name="tiny"))
+    chosen = sample_runs(plan, 3, seed=5)
+    assert chosen == sample_runs(plan, 3, seed=5) and len(set(chosen)) == 3
+    assert any(sample_runs(plan, 3, seed=own) != chosen for own in range(5))
+    assert set(sample_runs(plan, 20, seed=0)) == {folder(seed) for seed in range(8)}, "never one that is not recorded"
+    plan.study.seeds = [9]
+    with pytest.raises(UsageError, match="study tiny: no run of it is recorded"):
+        sample_runs(plan, 1, seed=0)
+
+
+@pytest.fixture
+def place(own_conf: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A project's folder, which is the working folder, and where temporary folders are its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "places"))
+    (tmp_path / "places").mkdir()
+    return own_conf.parent
+
+
+def record_run(place: Path, target: str) -> Path:
+    """A recorded run whose task is a function of one's choice; the folder of it."""
+    run = compose_run(place / "conf", {"task": "adding"})
+    config = {**run.config, "task": {"_target_": target}}
+    folder = place / "results" / "runs" / "adding" / "default-cdcdcdcd" / "seed=3"
+    write_record(folder, RECORD, config, [], None, None)
+    return folder
+
+
+PEEK = """
+from pathlib import Path
+
+from notafluke.tasks.adding import Adding as Task
+
+Path("loaded").touch()
+stored = Path("results/runs/adding/default-cdcdcdcd/seed=3/metrics.json").read_text(encoding="utf-8")
+Path("seen").write_text(stored, encoding="utf-8")
+"""
+
+
+def test_the_process_cannot_read_the_stored_run(place: Path, tmp_path: Path) -> None:
+    (place / "peek.py").write_text(PEEK, encoding="utf-8")
+    (place / "conf" / "task" / "peek.yaml").write_text(
+        "description: looks\nsource: this test\n_target_: peek.Task\n", encoding="utf-8"
+    )
+    folder = record_run(place, "peek.Task")
+    with pytest.raises(UsageError, match=r"here: .*importing peek raised PermissionError.*sealed"):
+        reproduce(folder, Path("results"))
+    assert (place / "loaded").exists() and not (place / "seen").exists()
+    assert list((tmp_path / "places").iterdir()) == []
+
+
+def test_a_recorded_target_that_nobody_trusts_is_not_loaded(place: Path) -> None:
+    (place / "peek.py").write_text(PEEK, encoding="utf-8")
+    folder = record_run(place, "peek.Task")
+    with pytest.raises(UsageError, match=r"cannot be trained again here: task\._target_=peek\.Task is not trusted"):
+        reproduce(folder, Path("results"))
+    assert not (place / "loaded").exists()
+
+
+def test_a_process_that_dies_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = record_run(place, "notafluke.tasks.adding.Adding")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(UsageError, match="the process that trained it again ended with code 1 and left nothing"):
+        reproduce(folder, Path("results"))
+
+
+def test_what_fails_is_told_with_its_reason(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Here a configuration of an older version, which lacks a key."""
+    run = compose_run(place / "conf", {"task": "adding"})
+    folder = place / "results" / "runs" / "adding" / "default-cdcdcdcd" / "seed=3"
+    write_record(folder, RECORD, {key: own for key, own in run.config.items() if key != "trainer"}, [], None, None)
+    with pytest.raises(UsageError, match="it cannot be trained again here: KeyError: 'trainer'"):
+        reproduce(folder, Path("results"))
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_the_process_knows_of_no_server_but_of_the_secrets(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "peek.py").write_text(
+        "import os\n\nfrom notafluke.redaction import redact\n\n"
+        "text = f\"{os.environ.get('MLFLOW_TRACKING_URI')} {redact('hunter22')}\"\n"
+        "raise ValueError(text)\n",
+        encoding="utf-8",
+    )
+    (place / "conf" / "task" / "peek.yaml").write_text(
+        "description: looks\nsource: this test\n_target_: peek.Task\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter22@127.0.0.1:9")
+    folder = record_run(place, "peek.Task")
+    with pytest.raises(UsageError, match=r"importing peek raised ValueError: None \*\*\*"):
+        reproduce(folder, Path("results"))
