@@ -314,11 +314,11 @@ def test_a_stored_run_is_read_back_and_identical_to_itself(tmp_path: Path) -> No
     series = {"return": RUN.arrays["by_sample/return"]}
     index = [str(name) for name in RUN.arrays["index"]]
     record = replace(RECORD, metrics={"mse": math.nan, "hits": 3.0})
-    write_record(folder, record, CONFIG, RUN.history, RUN.arrays["predictions"], index, series, {"a/b.txt": b"text"})
+    write_record(folder, record, CONFIG, RUN.history, RUN.arrays["predictions"], index, series, {"b.txt": b"text"})
     write_tuning(folder.parent, TUNING)
     stored = read_run(folder)
     assert compare_results(stored, read_run(folder)).identical
-    assert set(stored.samples) == {"a/b.txt"} and stored.tuning == TUNING and stored.config == CONFIG
+    assert set(stored.samples) == {"b.txt"} and stored.tuning == TUNING and stored.config == CONFIG
     again = replace(stored, record=replace(RECORD, metrics={"mse": None, "hits": 3.0}))
     assert compare_results(stored, again).identical
     with pytest.raises(FileNotFoundError):
