@@ -108,7 +108,7 @@ class CellTraining:
     def __init__(self, run: RunConfig, cell: Cell, experiment: str, interruption: Interruption) -> None:
         from notafluke.tracking import LiveLog
 
-        self.run, self.cell, self.interruption = run, cell, interruption
+        self.run, self.cell, self.experiment, self.interruption = run, cell, experiment, interruption
         self.task: Task = components.build_task(run.config)
         if isinstance(self.task, DatasetTask):
             self.task.example_will_do = False
@@ -285,6 +285,8 @@ class CellTraining:
             checkpoint.remove()
 
     def _record(self, result: SeedResult) -> None:
+        from notafluke.tracking import remember_runs
+
         data = self.task.load(result.seed, self.run.config["replica"])
         record = RunRecord(
             run_key=self.cell.run_key(result.seed),
@@ -318,6 +320,7 @@ class CellTraining:
         weights = weights_content(result.best_weights) if self.keeps_weights and result.outcome == "ok" else None
         rest = result.predictions, index, result.series, result.samples, weights
         write_record(folder, record, config, result.history, *rest)
+        remember_runs(Path(self.run.config["execution"]["results"]), self.experiment, {record.run_key: folder})
         if self.live:
             self.live.finish(record)
 
@@ -351,10 +354,10 @@ class Progress:
     live: LiveLog | None
     has_bar: bool
 
-    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]], since: str) -> None:
         """See training.block.Observer."""
         if self.live:
-            self.live.start(self.wanted)
+            self.live.start(self.wanted, history, since)
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """See training.block.Observer."""

@@ -231,7 +231,7 @@ def nobody_writes(path: Path) -> Iterator[None]:
         return
     with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
         try:
-            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             raise UsageError(f"{path.name}: {error}; who uses it? try again later") from error
         except sqlite3.DatabaseError:

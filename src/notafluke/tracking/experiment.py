@@ -198,9 +198,11 @@ def close_orphans(client: MlflowClient, experiments: Sequence[str]) -> int:
     """
     here = own_process().partition("/")[0]
     condition = f"attributes.status = 'RUNNING' and tags.`{PROCESS}` LIKE '{here}/%'"
-    orphans = [
-        run for run in all_runs(client, experiments, condition) if is_alive(run.data.tags[PROCESS]) is False
-    ] if experiments else []
+    orphans = (
+        [run for run in all_runs(client, experiments, condition) if is_alive(run.data.tags[PROCESS]) is False]
+        if experiments
+        else []
+    )
     for run in orphans:
         client.delete_tag(run.info.run_id, PROCESS)
         client.set_terminated(run.info.run_id, "KILLED")

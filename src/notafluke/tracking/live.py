@@ -41,7 +41,7 @@ BUDGET_AT_END = 30.0
 PATIENCE = 20.0
 """Seconds to wait for another process that creates the database."""
 LATER = "What is missing is sent when it answers again, or comes with: notafluke track sync (or rebuild)"
-LINE_LENGTH = 300
+LINE_LENGTH = 400
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +110,10 @@ class LiveLog:
         self.to_look_up = True
 
     def start(
-        self, seeds: Sequence[int], history: Mapping[int, Sequence[Mapping[str, float]]] | None = None, started: str = ""
+        self,
+        seeds: Sequence[int],
+        history: Mapping[int, Sequence[Mapping[str, float]]] | None = None,
+        started: str = "",
     ) -> None:
         """Show that seeds train.
 
@@ -118,15 +121,10 @@ class LiveLog:
         the runs started, as it will be recorded (ISO 8601; now where it is left out).
         """
         with self._tolerantly():
-            when = started_at(started)
             for seed in seeds:
-                if earlier := self.seeds.get(seed):
-                    self.to_delete |= {earlier.run_id} - {""}
-                own = self.seeds[seed] = SeedLog(starting_run(self.cell, self.config, seed, when))
+                own = self._begin_seed(seed, started_at(started))
                 for epoch, values in enumerate((history or {}).get(seed, ())):
                     own.add(epoch, values)
-            self.cell_begun = self.cell_begun or starting_cell(self.cell, self.config, when)
-            self.to_look_up = True
             self._send()
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
@@ -140,10 +138,9 @@ class LiveLog:
     def finish(self, record: RunRecord) -> None:
         """The run of a seed has ended and is recorded."""
         with self._tolerantly():
-            own = self.seeds.get(record.seed)
-            if own is not None:
-                own.end = Recorded(self.cell.run_folder(record.seed), record)
-                self._send()
+            own = self.seeds.get(record.seed) or self._begin_seed(record.seed, started_at(record.started))
+            own.end = Recorded(self.cell.run_folder(record.seed), record)
+            self._send()
 
     def finish_cell(self) -> None:
         """All seeds are recorded: send what is left, and end the run of the cell."""
@@ -160,6 +157,15 @@ class LiveLog:
             self.killed = True
             if self.experiment is not None:
                 self._send(at_end=True)
+
+    def _begin_seed(self, seed: int, started: int) -> SeedLog:
+        """Collect what there will be of a seed; what was sent of an earlier try of it is to be deleted."""
+        if earlier := self.seeds.get(seed):
+            self.to_delete |= {earlier.run_id} - {""}
+        self.seeds[seed] = SeedLog(starting_run(self.cell, self.config, seed, started))
+        self.cell_begun = self.cell_begun or starting_cell(self.cell, self.config, started)
+        self.to_look_up = True
+        return self.seeds[seed]
 
     @contextmanager
     def _tolerantly(self) -> Iterator[None]:

@@ -35,7 +35,7 @@ def is_alive(process: str) -> bool | None:
         return None
     try:
         found = psutil.Process(pid)
-        return abs(found.create_time() - began) < TOLERANCE and found.status() != psutil.STATUS_ZOMBIE
+        return bool(abs(found.create_time() - began) < TOLERANCE and found.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

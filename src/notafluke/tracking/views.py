@@ -144,7 +144,9 @@ def ended_cell(runs: Sequence[Recorded]) -> View:
     first = runs[0]
     begun = starting_cell(first.cell, first.config(), min(parse_time(run.record.started) for run in runs))
     good = [run.record.metrics for run in runs if run.record.outcome == "ok"]
-    means = {f"mean/{name}": sum(number(own.get(name)) for own in good) / len(good) for name in (good[0] if good else [])}
+    means = {
+        f"mean/{name}": sum(number(own.get(name)) for own in good) / len(good) for name in (good[0] if good else [])
+    }
     commit = git_commit(first.record)
     return replace(
         begun,
