@@ -1,17 +1,14 @@
-"""A training without a network: it records runs and logs them live, just as `notafluke train` does.
-
-``python simulated_training.py RESULTS EXPERIMENT CELL SEEDS EPOCHS [SECONDS]`` does so in a process of its own:
-so many epochs, that many seconds each.
-"""
+"""A training without a network: it records runs and logs them live, just as `notafluke train` does."""
 
 from __future__ import annotations
 
 import logging
-import sys
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +105,8 @@ class Training:
             ended=timestamp(),
         )
         history = [self.epoch(epoch, seed) for epoch in range(epochs)]
-        write_record(folder, record, {**self.config, "seed": seed}, history, None, None, samples=self.samples)
         remember_runs(self.results, self.experiment, {record.run_key: folder})
+        write_record(folder, record, {**self.config, "seed": seed}, history, None, None, samples=self.samples)
         self.live.finish(record)
 
 
@@ -140,20 +137,23 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def main() -> None:
-    results, experiment, name, seeds, epochs, *seconds = sys.argv[1:]
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    pause = float(seconds[0]) if seconds else 0.0
+def train(results: Path, experiment: str, name: str, seeds: Sequence[int], epochs: int, seconds: float = 0.0) -> None:
+    """Train a cell in this process, so many seconds an epoch; ``<name>.log`` tells of each."""
+    logging.basicConfig(level=logging.INFO, filename=results / f"{name}.log", format="%(message)s")
 
     def each(epoch: int) -> None:
-        print(f"epoch {epoch}", flush=True)
-        time.sleep(pause)
+        logging.info("epoch %d", epoch)
+        time.sleep(seconds)
 
-    training = Training(Path(results), experiment, name)
-    training.train([int(seed) for seed in seeds.split(",")], int(epochs), each=each)
+    training = Training(results, experiment, name)
+    training.train(seeds, epochs, each=each)
     training.live.finish_cell()
-    print("done", flush=True)
 
 
-if __name__ == "__main__":
-    main()
+def process(*arguments: object) -> BaseProcess:
+    """``train`` in a process of its own, which has MLflow imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "notafluke.tracking"])
+    job = context.Process(target=train, args=arguments, daemon=True)
+    job.start()
+    return job

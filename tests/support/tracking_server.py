@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from mlflow import MlflowClient
+
 HANG = 30.0  # seconds after which a request that hangs fails, should a test forget it
 
 
@@ -39,6 +41,7 @@ class TrackingServer:
         handlers._tracking_store = None
         handlers._artifact_repo = None
         self.app: Callable[..., Iterable[bytes]] = app
+        self.folder = folder
         self.fault = ""
         self.faults_after = 0
         self.released = threading.Event()
@@ -48,6 +51,16 @@ class TrackingServer:
         # The first request makes the database, which takes a second or two.
         handlers._get_tracking_store()
         self.up()
+
+    @property
+    def database(self) -> MlflowClient:
+        """What the server has stored, past the server."""
+        return MlflowClient(f"sqlite:///{self.folder}/server.db")
+
+    def artifacts(self, run_id: str) -> list[str]:
+        """Names of the artifacts of a run."""
+        paths = (self.folder / "artifacts").glob(f"*/{run_id}/artifacts/**/*")
+        return sorted(path.as_posix().rpartition("/artifacts/")[2] for path in paths if path.is_file())
 
     @property
     def uri(self) -> str:

@@ -8,8 +8,7 @@ import os
 import resource
 import signal
 import sqlite3
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -17,7 +16,7 @@ from unittest import mock
 import pytest
 from mlflow import MlflowClient
 from shown_in_mlflow import shown
-from simulated_training import Clock, Training
+from simulated_training import Clock, Training, process
 from tracking_server import TrackingServer
 
 from notafluke.errors import UsageError
@@ -33,10 +32,10 @@ from notafluke.tracking import (
     remembered_runs,
 )
 from notafluke.tracking.database import damage, sqlite_uri
+from notafluke.tracking.experiment import seeds_of
 from notafluke.tracking.processes import PROCESS, host, is_alive, own_process
 from notafluke.tracking.rebuilding import bring
 
-SUPPORT = Path(__file__).parents[1] / "support"
 SETTINGS = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
 
 
@@ -79,8 +78,10 @@ def quick_creation(request: pytest.FixtureRequest, empty: Path, monkeypatch: pyt
 
 
 @pytest.fixture(scope="module")
-def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
-    server = TrackingServer(tmp_path_factory.mktemp("server"))
+def one_server(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[TrackingServer]:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "server.db").write_bytes((empty / "mlflow.db").read_bytes())
+    server = TrackingServer(folder)
     yield server
     server.close()
 
@@ -416,10 +417,11 @@ def test_a_full_disk_does_not_stop_training(results: Path, caplog: pytest.LogCap
 
 
 def test_several_processes_start_on_an_empty_folder(tmp_path: Path) -> None:
-    jobs = [start_training(tmp_path, "toy", f"cell{number}", "0,1", 2) for number in range(4)]
+    jobs = [process(tmp_path, "toy", f"cell{number}", [0, 1], 2) for number in range(4)]
     for job in jobs:
-        out, _ = job.communicate(timeout=120)
-        assert job.returncode == 0 and "cannot log" not in out, out
+        job.join(120)
+    assert [job.exitcode for job in jobs] == [0] * 4
+    assert "cannot log" not in "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert not list(tmp_path.glob("mlflow.db.*"))
     live = shown(client_of(tmp_path))
     assert list(live) == ["toy"] and len(live["toy"]) == 12
@@ -428,29 +430,22 @@ def test_several_processes_start_on_an_empty_folder(tmp_path: Path) -> None:
     assert shown(client_of(tmp_path)) == live
 
 
-def start_training(results: Path, *arguments: object) -> subprocess.Popen[str]:
-    """A training in a process of its own."""
-    paths = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1] / "src")])
-    command = [sys.executable, str(SUPPORT / "simulated_training.py"), str(results), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": paths}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-
-
 # ---- who trains a run ----
 
 
 def test_runs_of_a_killed_process_are_closed_and_those_of_others_are_left_alone(results: Path) -> None:
-    job = start_training(results, "toy", "iris", "0,1", 100, 0.5)
-    assert job.stdout is not None
-    while job.stdout.readline() != "epoch 0\n":
-        assert job.poll() is None
+    job = process(results, "toy", "iris", [0, 1], 100, 0.5)
+    told = results / "iris.log"
+    while not told.exists() or "epoch 0" not in told.read_text():
+        assert job.is_alive()
+        time.sleep(0.02)
     client = client_of(results)
     experiment = Experiment(client, results, "toy")
     alive = client.create_run(experiment.id, tags={"level": "run", PROCESS: own_process()}).info.run_id
     away = client.create_run(experiment.id, tags={"level": "run", PROCESS: "0123456789ab/1/5.0"}).info.run_id
     assert initialise(results) == 0
     job.kill()
-    job.communicate()
+    job.join(60)
     assert initialise(results) == 3
     status = {run.info.run_id: run.info.status for run in experiment.runs()}
     assert status.pop(alive) == status.pop(away) == "RUNNING"
@@ -494,15 +489,18 @@ def test_a_server_that_fails_at_any_moment_gets_each_epoch_once(
     training.train([0, 1], epochs=5, each=each)
     training.live.finish_cell()
     assert caplog.text.count("cannot log") == 1 and caplog.text.count("logs again") == 1
-    client = MlflowClient(server.uri)
-    live = shown(client)[name]
+    live = shown(server.database, artifacts=False)[name]
     assert len(live) == 3 and {run["status"] for run in live.values()} == {"FINISHED"}
     for seed in range(2):
         curve = live[training.cell.run_key(seed)]["metrics"]["train/train_loss"]
         assert curve == [(epoch, repr(epoch + seed / 10)) for epoch in range(5)]
+    experiment = Experiment(server.database, tmp_path, name)
+    assert [server.artifacts(run.info.run_id) for run in seeds_of(experiment.runs())] == [
+        ["config.yaml", "samples/a.txt"]
+    ] * 2
     # What comes out of the records alone is the same.
     assert rebuild(tmp_path).added == 0
-    assert shown(client)[name] == live
+    assert shown(server.database, artifacts=False)[name] == live
 
 
 def test_a_server_that_hangs_is_waited_for_once(
@@ -517,7 +515,7 @@ def test_a_server_that_hangs_is_waited_for_once(
     assert caplog.text.count("cannot log") == 1 and "timed out" in caplog.text
     server.recover()
     assert rebuild(tmp_path).added == 2
-    assert len(shown(MlflowClient(server.uri))["hangs"]) == 3
+    assert len(shown(server.database, artifacts=False)["hangs"]) == 3
 
 
 def test_a_rebuild_on_a_server_removes_what_is_there_twice_or_of_no_record(
@@ -527,7 +525,7 @@ def test_a_rebuild_on_a_server_removes_what_is_there_twice_or_of_no_record(
     training.train([0, 1])
     training.live.finish_cell()
     client = MlflowClient(server.uri)
-    before = shown(client)["twice"]
+    before = shown(server.database, artifacts=False)["twice"]
     experiment = Experiment(client, tmp_path, "twice")
     (right,) = (run for run in experiment.runs() if run.data.tags.get("seed") == "1")
     copied = {key: value for key, value in right.data.tags.items() if key != "mlflow.runName"}
@@ -542,7 +540,7 @@ def test_a_rebuild_on_a_server_removes_what_is_there_twice_or_of_no_record(
         assert client.get_run(run.info.run_id).info.lifecycle_stage == "active"
         client.delete_run(run.info.run_id)
     assert rebuild(tmp_path).added == 0
-    assert shown(client)["twice"] == before
+    assert shown(server.database, artifacts=False)["twice"] == before
 
 
 def test_no_password_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
