@@ -42,7 +42,7 @@ from notafluke.tuning import REPLICA as TUNING_REPLICA
 from notafluke.tuning import Tuning, read_tuning, tune, tuning_seeds, write_tuning
 
 if TYPE_CHECKING:
-    from notafluke.tracking import LiveLog
+    from notafluke.tracking import LiveLog, Pace
     from notafluke.training.results import SeedResult
 
 log = logging.getLogger(__name__)
@@ -55,24 +55,31 @@ def train_cells(
 
     Raises UsageError for a folder that is not of the plan: the code or the configuration has changed since.
     """
+    from notafluke.tracking import Pace
+
     cells = {cell.folder: cell for cell in plan.distinct_cells}
     for folder in folders:
         if folder not in cells:
             raise UsageError(f"{folder} is no cell of {plan.study.name} now: its code or configuration has changed")
     seeds = ",".join(map(str, plan.study.seeds))
+    pace = Pace()
     for folder in folders:
         overrides = [*cells[folder].overrides, f"seed={seeds}", f"execution.retrain={str(retrain).lower()}"]
-        yield cells[folder], train_cell(overrides, plan.study.name, plan, interruption)
+        yield cells[folder], train_cell(overrides, plan.study.name, plan, interruption, pace)
 
 
 def train_cell(
-    overrides: Sequence[str], experiment: str, plan: Plan | None = None, interruption: Interruption | None = None
+    overrides: Sequence[str],
+    experiment: str,
+    plan: Plan | None = None,
+    interruption: Interruption | None = None,
+    pace: Pace | None = None,
 ) -> list[RunRecord]:
     """Train the runs of one cell that are not recorded yet and return the records of all that were asked for.
 
     ``overrides`` may hold several seeds (``seed=range(0,10)``). With ``plan``, its study is registered before
     anything trains. When ``interruption`` is asked for, the state of the block is kept and Stopped is raised; the next
-    call goes on from there. Raises UsageError before anything is written.
+    call goes on from there. ``pace`` is that of the live log. Raises UsageError before anything is written.
     """
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
@@ -89,7 +96,7 @@ def train_cell(
     if missing:
         if plan is not None:
             register(plan)
-        CellTraining(run, cell, experiment, interruption or Interruption()).train(missing)
+        CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
     else:
         log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
@@ -107,10 +114,12 @@ def recorded(cell: Cell, seed: int) -> RunRecord | None:
 class CellTraining:
     """Trains seeds of one cell, block by block, and records each run."""
 
-    def __init__(self, run: RunConfig, cell: Cell, experiment: str, interruption: Interruption) -> None:
+    def __init__(
+        self, run: RunConfig, cell: Cell, experiment: str, interruption: Interruption, pace: Pace | None = None
+    ) -> None:
         from notafluke.tracking import LiveLog
 
-        self.run, self.cell, self.interruption = run, cell, interruption
+        self.run, self.cell, self.experiment, self.interruption = run, cell, experiment, interruption
         self.task: Task = components.build_task(run.config)
         if isinstance(self.task, DatasetTask):
             self.task.example_will_do = False
@@ -133,8 +142,9 @@ class CellTraining:
             self.learning_rate, self.at_grid_edge = tuning.learning_rate, tuning.at_grid_edge
             self.run = replace(run, config=with_learning_rate(run.config, tuning.learning_rate))
             self.recipe = components.build_recipe(self.run.config)
-        config = self.run.config
-        self.live = LiveLog(experiment, Path(execution["results"]), cell, config) if execution["tracking"] else None
+        self.live: LiveLog | None = None
+        if execution["tracking"]:
+            self.live = LiveLog(experiment, Path(execution["results"]), cell, self.run.config, pace)
 
     def _tuning(self, again: bool) -> Tuning:
         """The choice of the learning rate that is stored, or is made now."""
@@ -288,6 +298,8 @@ class CellTraining:
             checkpoint.remove()
 
     def _record(self, result: SeedResult) -> None:
+        from notafluke.tracking import remember_runs
+
         data = self.task.load(result.seed, self.run.config["replica"])
         record = RunRecord(
             run_key=self.cell.run_key(result.seed),
@@ -320,6 +332,8 @@ class CellTraining:
         index = data.test.index
         weights = weights_content(result.best_weights) if self.keeps_weights and result.outcome == "ok" else None
         rest = result.predictions, index, result.series, result.samples, weights
+        # Before it is recorded: a line without a record is no harm, and a record without one would not be shown.
+        remember_runs(Path(self.run.config["execution"]["results"]), self.experiment, {record.run_key: folder})
         write_record(folder, record, config, result.history, *rest)
         if self.live:
             self.live.finish(record)
@@ -354,10 +368,10 @@ class Progress:
     live: LiveLog | None
     has_bar: bool
 
-    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]], since: str) -> None:
         """See training.block.Observer."""
         if self.live:
-            self.live.start(self.wanted)
+            self.live.start(self.wanted, history, since)
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """See training.block.Observer."""

@@ -94,7 +94,7 @@ class Watcher:
     def __init__(self) -> None:
         self.history: dict[int, list[dict[str, float]]] = {}
 
-    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]], since: str) -> None:
         self.history = {seed: [dict(row) for row in own] for seed, own in history.items()}
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:

@@ -53,7 +53,7 @@ class Watcher:
         self.at_epoch = at_epoch
         self.earlier: dict[int, list[dict[str, float]]] = {}
 
-    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]], since: str) -> None:
         self.earlier = {seed: [dict(row) for row in own] for seed, own in history.items()}
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:

@@ -38,8 +38,11 @@ log = logging.getLogger(__name__)
 class Observer(Protocol):
     """Somebody who wants to see the metrics while a block trains."""
 
-    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]]) -> None:
-        """Called before the first step, with the epochs of each seed that a checkpoint has brought back."""
+    def started(self, history: Mapping[int, Sequence[Mapping[str, float]]], since: str) -> None:
+        """Called before the first step, with the epochs of each seed that a checkpoint has brought back.
+
+        ``since`` is when the block first started, as it is recorded.
+        """
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
         """Called after each epoch with the metrics of each seed that is still training."""
@@ -250,7 +253,8 @@ class SeedBlock(pl.LightningModule):
             log.info("goes on from its checkpoint: epoch %d, step %d", self.epoch + 1, self.steps_done)
         if self.observer is not None:
             # An epoch that is judged, but still learns on through the test split, is told of when it is finished.
-            self.observer.started({result.seed: result.history[: self.epoch] for result in self.results.seeds})
+            history = {result.seed: result.history[: self.epoch] for result in self.results.seeds}
+            self.observer.started(history, self.started)
         self.pretrain()
         if self.steps_done or self.look_ahead:
             self.epoch_batches = self.batches("train")

@@ -1,0 +1,88 @@
+"""Which experiment shows which run: ``results/experiments.jsonl``, one line for each.
+
+It is known without MLflow, so that MLflow can be made anew, and without the present code, as the keys of older runs
+cannot be computed any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+SHOWN = "experiments.jsonl"
+SINGLE_RUNS = "single runs"
+"""The experiment of runs that are trained without a study."""
+log = logging.getLogger(__name__)
+
+
+def remember_runs(results: Path, experiment: str, runs: Mapping[str, Path]) -> None:
+    """Note that an experiment shows these runs: their folders (below ``results``) by run key; each is noted once.
+
+    To be called when a run is recorded. A failure (disk full) is told and stops nothing: ``notafluke track sync``
+    notes the runs of a study again.
+    """
+    known = remembered_runs(results).get(experiment, {})
+    lines = [
+        json.dumps({"experiment": experiment, "run_key": key, "folder": below(results, folder)}, ensure_ascii=False)
+        for key, folder in runs.items()
+        if known.get(key) != below(results, folder)
+    ]
+    try:
+        append_lines(results / SHOWN, lines)
+    except OSError as error:
+        log.warning("%s: cannot be written (%s); notafluke track sync notes it later", SHOWN, error.strerror)
+
+
+def append_lines(path: Path, lines: list[str]) -> None:
+    """Append lines, each with one write: of several processes none tears the line of another.
+
+    A last line that was cut off is ended first.
+    """
+    if not lines:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        for line in lines:
+            content = ("\n" * torn + line + "\n").encode()
+            if os.write(handle, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            torn = False
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remembered_runs(results: Path) -> dict[str, dict[str, str]]:
+    """Folders (relative to ``results``) by run key, by experiment; lines that are damaged are left out."""
+    try:
+        lines = (results / SHOWN).read_bytes().splitlines()
+    except OSError:
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for line in lines:
+        try:
+            own = json.loads(line)
+            experiment, key, folder = own["experiment"], own["run_key"], own["folder"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if all(isinstance(text, str) and text for text in (experiment, key, folder)) and is_run_folder(folder):
+            found.setdefault(experiment, {})[key] = folder
+    return found
+
+
+def below(results: Path, folder: Path) -> str:
+    """A run's folder relative to the results folder."""
+    return folder.resolve().relative_to(results.resolve()).as_posix()
+
+
+def is_run_folder(folder: str) -> bool:
+    """Whether it is ``runs/<task>/<cell>/seed=<n>``: a file that was edited must not lead elsewhere."""
+    parts = Path(folder).parts
+    return len(parts) == 4 and parts[0] == "runs" and ".." not in parts
