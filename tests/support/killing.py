@@ -199,3 +199,15 @@ def blocks(project: Project) -> list[Block]:
 def discard(project: Project) -> None:
     """Remove a project that is not needed any more."""
     shutil.rmtree(project.root, ignore_errors=True)
+
+
+def after(undisturbed: Undisturbed, project, problems: list[str]) -> str:
+    """Let the study go on to its end; what is not as in the undisturbed one, empty where all is well."""
+    done = resume(project)
+    if done.code:
+        return f"it did not go on: {done.output[-2000:]}{project.logs()[-4000:]}"
+    try:
+        problems = [*problems, *undisturbed.state.differences(state_of(project))]
+    except AssertionError as error:
+        problems = [*problems, str(error)]
+    return "; ".join([*problems, *(f"left: {path}" for path in leftovers(project))])
