@@ -1,4 +1,4 @@
-"""The disk becomes full while a study trains: told in a line, nothing stored is lost, and it goes on with room again."""
+"""The disk becomes full while a study trains: told in a line, nothing stored is lost; with room again it goes on."""
 
 import pytest
 from faults import small_disk
