@@ -32,7 +32,7 @@ control:
 tasks:
   adding:
     task.length: 8
-    task.train_size: 1024
+    task.train_size: 512
     task.validation_size: 128
     task.test_size: 128
     trainer.batch_size: 16
@@ -41,10 +41,10 @@ tasks:
     state: carried
     online: true
     trainer: one_pass
-    task.start: "2012-01-01"
+    task.start: "2013-01-01"
     task.train_end: "2013-12-31"
-    task.validation_end: "2014-12-31"
-    task.test_end: "2015-12-31"
+    task.validation_end: "2014-06-30"
+    task.test_end: "2014-12-31"
 sweep:
   activation: tanh,iris
   seed: range(0,3)

@@ -167,7 +167,8 @@ def test_sigkill_within_an_epoch(projects, extent, tally):
 
 def test_what_a_kill_costs_within_an_epoch(projects, extent, tally):
     """An epoch of minutes is killed once it has trained for more than a minute: the last checkpoint is not old."""
-    long = [*TRAINING, "task.start='2000-01-01'", "optimizer.lr=0.001"]
+    size = ["task.length=4", "task.train_size=2000000", "task.validation_size=64", "task.test_size=64"]
+    long = ["train", "task=adding", *size, "trainer.batch_size=16", "execution.tracking=false"]
     project = projects("long")
     with running(["notafluke", *long], project.root, project.environment(), project.root / "training.log") as training:
         wait(training, 65 + 25 * extent.generator(10).random())
