@@ -19,6 +19,8 @@ CORES ?= all
 PORT ?= 5000
 ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
+TRIALS ?= 50
+SEED ?= 0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,6 +29,10 @@ WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 DATABASE := sqlite:///results/mlflow.db
 # An address may hold a password, which is for no screen, log or list of processes.
 SHOWN_URI = $(BIN)/python -c 'import os; from notafluke.redaction import redact; print(redact(os.environ["MLFLOW_TRACKING_URI"]))'
+
+# A small file system that can be filled needs root, or a namespace of one's own in which one is root.
+MOUNTING = $(shell [ "$$(id -u)" = 0 ] || ! unshare --user --map-root-user --mount true 2> /dev/null || \
+	echo unshare --user --map-root-user --mount)
 
 # A stamp is named after what its step installed, the first one after the place of the checkout.
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements.lock)
@@ -108,6 +114,10 @@ figures: install ## draw the figures of docs/ again
 calibration: install ## measure how often the verdicts are wrong, with docs/calibration.md (an hour; continues where it stopped)
 	@$(BIN)/python benchmarks/calibration.py --workers 2
 	@$(WITH_VENV) $(BIN)/python benchmarks/aa_training.py
+
+.PHONY: torture
+torture: install ## inject faults into trainings, with docs/reliability.md (half an hour or more; TRIALS=50 SEED=0)
+	@$(WITH_VENV) $(MOUNTING) $(BIN)/python benchmarks/torture.py --trials $(TRIALS) --seed $(SEED)
 
 .PHONY: clean
 clean: ## remove .venv and caches; results/ stays

@@ -18,7 +18,7 @@ from notafluke.configuration import flatten, read_yaml
 from notafluke.errors import UsageError
 from notafluke.files import write_atomic
 from notafluke.plan import Plan
-from notafluke.study import Study
+from notafluke.study import Study, tree_digest
 
 REGISTERED = "registered.yaml"
 LOOKS = "looks.jsonl"
@@ -60,11 +60,6 @@ def note_look(plan: Plan) -> None:
     write_atomic(path, before + json.dumps(with_checksum(look)).encode() + b"\n")
 
 
-def _is_as_written(content: Any, keys: set[str]) -> bool:
-    """Whether stored content is what was written; what was written before there were checksums has just these keys."""
-    return isinstance(content, dict) and (is_whole(content) or set(content) == keys)
-
-
 def cautions(plan: Plan) -> list[str]:
     """What a reader must know before believing the verdicts: changed, late or repeated decisions."""
     return [*_changed(plan), *_late(plan), *_looked_before(plan), *_damaged(plan)]
@@ -83,9 +78,17 @@ def _read_registration(path: Path) -> dict[str, Any] | None:
         content = read_yaml(path)
     except UsageError as error:
         raise UsageError(f"{error}; {remedy}") from error
-    if not _is_as_written(content, _REGISTERED_KEYS):
+    if not (is_whole(content) or _is_whole_without_checksum(content)):
         raise UsageError(f"{path} is damaged, its checksum is not that of its content; {remedy}")
     return content
+
+
+def _is_whole_without_checksum(content: Mapping[str, Any]) -> bool:
+    """What was registered before there were checksums has the digest of the study alone."""
+    try:
+        return set(content) == _REGISTERED_KEYS and content["digest"] == tree_digest(content["study"])
+    except TypeError:
+        return False
 
 
 def _changed(plan: Plan) -> list[str]:
@@ -189,7 +192,8 @@ def _look(line: bytes) -> dict[str, Any] | None:
         content = json.loads(line)
     except ValueError:
         return None
-    return content if _is_as_written(content, _LOOK_KEYS) else None
+    # What was noted before there were checksums has just these keys.
+    return content if isinstance(content, dict) and (is_whole(content) or set(content) == _LOOK_KEYS) else None
 
 
 def _now() -> str:

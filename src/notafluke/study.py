@@ -101,12 +101,12 @@ class Study:
     @property
     def digest(self) -> str:
         """sha256 of the resolved text, without the name."""
-        return _digest(self.as_text_tree())
+        return tree_digest(self.as_text_tree())
 
     @property
     def design_digest(self) -> str:
         """sha256 of the resolved text without the seeds: the same for one study at more and at fewer seeds."""
-        return _digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
+        return tree_digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
 
     def as_text_tree(self) -> dict[str, Any]:
         """The study as plain mappings, lists and scalars, to be stored and compared."""
@@ -120,7 +120,8 @@ class Study:
         return json.loads(json.dumps(tree))  # type: ignore[no-any-return]
 
 
-def _digest(tree: Mapping[str, Any]) -> str:
+def tree_digest(tree: Any) -> str:
+    """The sha256 of a study as plain mappings, lists and scalars."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

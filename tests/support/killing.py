@@ -32,7 +32,7 @@ control:
 tasks:
   adding:
     task.length: 8
-    task.train_size: 1024
+    task.train_size: 512
     task.validation_size: 128
     task.test_size: 128
     trainer.batch_size: 16
@@ -41,10 +41,10 @@ tasks:
     state: carried
     online: true
     trainer: one_pass
-    task.start: "2012-01-01"
+    task.start: "2013-01-01"
     task.train_end: "2013-12-31"
-    task.validation_end: "2014-12-31"
-    task.test_end: "2015-12-31"
+    task.validation_end: "2014-06-30"
+    task.test_end: "2014-12-31"
 sweep:
   activation: tanh,iris
   seed: range(0,3)
@@ -199,3 +199,15 @@ def blocks(project: Project) -> list[Block]:
 def discard(project: Project) -> None:
     """Remove a project that is not needed any more."""
     shutil.rmtree(project.root, ignore_errors=True)
+
+
+def after(undisturbed: Undisturbed, project, problems: list[str]) -> str:
+    """Let the study go on to its end; what is not as in the undisturbed one, empty where all is well."""
+    done = resume(project)
+    if done.code:
+        return f"it did not go on: {done.output[-2000:]}{project.logs()[-4000:]}"
+    try:
+        problems = [*problems, *undisturbed.state.differences(state_of(project))]
+    except AssertionError as error:
+        problems = [*problems, str(error)]
+    return "; ".join([*problems, *(f"left: {path}" for path in leftovers(project))])

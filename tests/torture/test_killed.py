@@ -2,10 +2,12 @@
 
 import re
 import signal
+import sys
 import time
 
 import pytest
-from killing import Undisturbed, blocks, discard, leftovers, moments, resume, start, state_of, unfinished, wait
+from faults import running
+from killing import after, blocks, discard, leftovers, moments, start, unfinished, wait
 
 SECONDS_TO_LOSE = 60
 """The most training that a kill may cost; an epoch where that is shorter."""
@@ -21,18 +23,6 @@ def projects(untouched, tmp_path):
         return untouched.copied(tmp_path / name)
 
     return make
-
-
-def after(undisturbed: Undisturbed, project, problems: list[str]) -> str:
-    """Let the study go on to its end; what is not as in the undisturbed one, empty where all is well."""
-    done = resume(project)
-    if done.code:
-        return f"it did not go on: {done.output[-2000:]}{project.logs()[-4000:]}"
-    try:
-        problems = [*problems, *undisturbed.state.differences(state_of(project))]
-    except AssertionError as error:
-        problems = [*problems, str(error)]
-    return "; ".join([*problems, *(f"left: {path}" for path in leftovers(project))])
 
 
 def conclude(tally, kind, place, project, problem, note):
@@ -136,11 +126,57 @@ def test_a_signal_to_one_training(projects, extent, tally, number, code, of_fift
 
 
 def running_training(project):
-    from faults import running
-
     return running(["notafluke", *TRAINING], project.root, project.environment(), project.root / "training.log")
 
 
 def digests(project):
     """Weight digest and metrics of every run by its folder."""
     return {path: (project.record(path)["weight_digest"], project.record(path)["metrics"]) for path in project.runs()}
+
+
+OFTEN = """
+import sys
+import notafluke.checkpoints as checkpoints
+from notafluke.cli import main
+checkpoints.SECONDS_BETWEEN = 0.1
+main()
+"""
+
+
+def test_sigkill_within_an_epoch(projects, extent, tally):
+    """With a checkpoint every tenth of a second instead of every 30: whatever the step, the epoch goes on from it."""
+    project = projects("within")
+    began = time.monotonic()
+    project.run(sys.executable, "-c", OFTEN, *TRAINING)
+    seconds, expected = time.monotonic() - began, digests(project)
+    for trial, moment in enumerate(moments(extent.generator(9), extent.share(20), 0.5 * seconds)):
+        project = projects(f"within-{trial}")
+        command = [sys.executable, "-c", OFTEN, *TRAINING]
+        with running(command, project.root, project.environment(), project.root / "training.log") as training:
+            wait(training, 0.5 * seconds + moment)
+            training.kill()
+        problems = unfinished(project)
+        done = project.notafluke(*TRAINING, code=None)
+        if done.code or digests(project) != expected:
+            problems.append(f"another result: {done.output[-2000:]}")
+        problems += [f"left: {path}" for path in leftovers(project)]
+        went_on = re.findall(r"goes on from its checkpoint: (.*)", done.output)
+        note = f"after {0.5 * seconds + moment:.1f} s{', went on at ' + went_on[0] if went_on else ''}"
+        conclude(tally, "SIGKILL of one training", "online", project, "; ".join(problems), note)
+
+
+def test_what_a_kill_costs_within_an_epoch(projects, extent, tally):
+    """An epoch of minutes is killed once it has trained for more than a minute: the last checkpoint is not old."""
+    size = ["task.length=4", "task.train_size=2000000", "task.validation_size=64", "task.test_size=64"]
+    long = ["train", "task=adding", *size, "trainer.batch_size=16", "execution.tracking=false"]
+    project = projects("long")
+    with running(["notafluke", *long], project.root, project.environment(), project.root / "training.log") as training:
+        wait(training, 65 + 25 * extent.generator(10).random())
+        still, now = training.process.poll() is None, time.time()
+        training.kill()
+    kept = [path.stat().st_mtime for path in project.results.glob("runs/**/checkpoint-*.pt")]
+    cost = now - max(kept, default=0)
+    problem = "" if cost <= SECONDS_TO_LOSE else f"no checkpoint for {cost:.0f} s"
+    note = f"{cost:.1f} s of training lost" if still else "the training had ended"
+    tally.add("SIGKILL of one training", "a minute after its start", not problem, note=problem or note)
+    assert still, "the training is too short for this test"

@@ -109,6 +109,8 @@ class TestRegistration:
             whole.replace("runs_recorded_before: 0", "runs_recorded_before: 1"),
             whole.replace("checksum", "chesksum"),
             whole[:100],
+            whole[: whole.index("  claims:")],
+            whole[: whole.index("  claims:")] + "  1: 2\n",
             "- a list\n",
             "",
         ):

@@ -1,0 +1,113 @@
+"""The quick part of the fault tests: a training that is killed or told to stop goes on to the very same weights.
+
+The others, thousands of faults, are in tests/torture: `make torture`.
+"""
+
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+from faults import running
+from mutations import damage as damaged
+from parsers import fuzz_studies, fuzz_tables
+
+from notafluke.cli import main
+from notafluke.records import damage
+
+GRACE = 60
+# One long epoch: a task that learns online.
+TRAINING = [
+    *("train", "task=stock", "state=carried", "online=true", "trainer=one_pass", "model.hidden_size=4"),
+    *("task.start='2012-01-01'", "task.train_end='2013-12-31'", "task.validation_end='2014-12-31'"),
+    *("task.test_end='2015-12-31'", "seed=0,1", "execution.tracking=false"),
+]
+# The command with a checkpoint every tenth of a second instead of every 30.
+OFTEN = """
+import sys
+import notafluke.checkpoints as checkpoints
+from notafluke.cli import main
+checkpoints.SECONDS_BETWEEN = 0.1
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(checkout, tmp_path_factory):
+    """The weight digests of a training that nothing has disturbed."""
+    project = checkout.copied(tmp_path_factory.mktemp("undisturbed") / "project")
+    project.notafluke(*TRAINING)
+    return digests(project)
+
+
+def digests(project):
+    return {path: (project.record(path)["weight_digest"], project.record(path)["metrics"]) for path in project.runs()}
+
+
+def wait_for(training, project, pattern):
+    """Wait until a training has left a file."""
+    deadline = time.monotonic() + GRACE
+    while not list(project.results.glob(pattern)):
+        assert training.process.poll() is None, training.text()
+        assert time.monotonic() < deadline, training.text()
+        time.sleep(0.01)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(pristine, undisturbed):
+    command = [sys.executable, "-c", OFTEN, *TRAINING]
+    with running(command, pristine.root, pristine.environment(), pristine.root / "killed.log") as training:
+        wait_for(training, pristine, "runs/*/*/checkpoint-*.pt")
+        training.kill()
+    assert pristine.runs() == {}, "nothing looks finished"
+    done = pristine.notafluke(*TRAINING)
+    assert "goes on from its checkpoint: epoch 1, step" in done.output
+    assert digests(pristine) == undisturbed
+    assert not list(pristine.results.glob("runs/*/*/checkpoint-*")) and not list(pristine.results.rglob("*.tmp"))
+
+
+def test_a_training_that_is_told_to_stop_keeps_its_state(pristine, undisturbed):
+    command = ["notafluke", *TRAINING]
+    with running(command, pristine.root, pristine.environment(), pristine.root / "stopped.log") as training:
+        deadline = time.monotonic() + GRACE
+        while "training seeds 0, 1" not in training.text():
+            assert training.process.poll() is None and time.monotonic() < deadline, training.text()
+            time.sleep(0.01)
+        # The optimizer steps by then.
+        time.sleep(0.7)
+        training.send(signal.SIGTERM)
+        code, text = training.ended(GRACE), training.text()
+    assert code == 128 + signal.SIGTERM, text
+    assert text.splitlines()[-1].startswith("stopped by SIGTERM") and "Traceback" not in text
+    (checkpoint,) = pristine.results.glob("runs/*/*/checkpoint-*.pt")
+    assert pristine.runs() == {}
+    checkpoint.write_bytes(damaged(np.random.default_rng(0), checkpoint.read_bytes()))
+    done = pristine.notafluke(*TRAINING)
+    assert "is damaged and is not used: the block starts again" in done.output
+    assert digests(pristine) == undisturbed
+
+
+def test_a_damaged_record_is_not_counted_and_trained_again(project):
+    before = project.digests()
+    (path, *_) = project.of_arm("control")
+    folder = (project.root / path).parent
+    for name in ("metrics.json", "history.csv", "predictions.npz"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(damaged(np.random.default_rng(1), whole[:-3]))
+        assert damage(folder) == f"{name} is damaged"
+        (folder / name).write_bytes(whole)
+    assert damage(folder) == ""
+    (folder / "predictions.npz").write_bytes(b"")
+    done = project.within(main, "decide", "tiny")
+    assert list(project.significance()["verdict"]) == ["incomplete", "incomplete"]
+    assert f"{folder.relative_to(project.root)}: predictions.npz is damaged" in done.output
+    changes = project.record(path)["changes"]
+    project.notafluke("train", "task=adding", *(f"{key}={value}" for key, value in changes.items()), "seed=0")
+    assert damage(folder) == "" and project.digests() == before
+
+
+@pytest.mark.parametrize(("fuzz", "count"), [(fuzz_studies, 60), (fuzz_tables, 300)], ids=["studies", "tables"])
+def test_mutated_inputs_are_read_or_refused_in_one_line(tmp_path, fuzz, count):
+    fuzzed = fuzz(tmp_path, range(100_000, 100_000 + count), seed=0)
+    assert fuzzed.faults == []
+    assert fuzzed.tried() == count and sum(fuzzed.read.values()) and sum(fuzzed.refused.values())
