@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -95,7 +96,9 @@ def unlock() -> bool:
     refuse_while_working("unlock")
     if not locked():
         return False
-    done = subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], capture_output=True, text=True, check=False)
+    # The lock is the folder's: without the Snakefile it takes no plan, which may be what is broken.
+    command = [sys.executable, "-m", "snakemake", "--unlock", "--snakefile", os.devnull, "--workflow-profile", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or locked():
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise UsageError(f"snakemake --unlock failed: {last}; the lock is the folder {LOCKS}, which can be removed")

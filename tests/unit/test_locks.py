@@ -85,8 +85,22 @@ def test_without_a_lock_there_is_nothing_to_do(here: Path) -> None:
     assert locks.lock_hint() == "" and locks.unlock() is False
 
 
-def test_what_snakemake_says_is_told_when_it_cannot_unlock(here: Path) -> None:
-    """There is no Snakefile in this folder."""
-    (here / locks.LOCKS / "0.output.lock").write_text("results/x\n")
-    with pytest.raises(UsageError, match=r"snakemake --unlock failed: .*Snakefile.*; the lock is the folder"):
+def test_the_lock_is_removed_by_snakemake_without_a_plan(here: Path) -> None:
+    lock = here / locks.LOCKS / "0.output.lock"
+    lock.write_text("results/x\n")
+    (here / "Snakefile").write_text("raise SystemExit('the study is broken')\n")
+    assert locks.unlock() is True and not lock.exists()
+
+
+def test_what_snakemake_says_is_told_when_it_cannot_unlock(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, python = here / locks.LOCKS / "0.output.lock", here / "python"
+    lock.write_text("results/x\n")
+    python.write_text("#!/bin/sh\necho no permission >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(UsageError) as caught:
         locks.unlock()
+    assert str(caught.value).startswith(
+        "snakemake --unlock failed: no permission; the lock is the folder .snakemake/locks"
+    )
+    assert lock.exists()

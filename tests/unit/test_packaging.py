@@ -327,6 +327,17 @@ def test_the_ui_is_for_this_machine_alone_and_shows_no_password(
     )
 
 
+def test_a_run_that_fails_asks_whether_a_lock_is_why_and_keeps_its_code(checkout: Checkout) -> None:
+    (checkout.folder / "bin").mkdir()
+    for name, ending in {"snakemake": "exit 7", "notafluke": "echo this folder is locked"}.items():
+        (checkout.folder / "bin" / name).write_text(STUB.format(name=name) + ending + "\n")
+        (checkout.folder / "bin" / name).chmod(0o755)
+    done = checkout.make("-o", "install", "run", "BIN=bin")
+    assert done.returncode != 0 and done.stderr.splitlines()[0] == "this folder is locked" and "Error 7" in done.stderr
+    calls = (checkout.folder / "calls.txt").read_text().splitlines()
+    assert [call.partition(" [")[0] for call in calls][1:] == ["notafluke unlock --check"]
+
+
 def test_there_is_no_ui_without_runs(checkout: Checkout) -> None:
     done = checkout.make("-o", "install", "ui", "BIN=bin", MLFLOW_TRACKING_URI="")
     assert done.returncode != 0 and "no runs yet" in done.stderr
