@@ -27,6 +27,7 @@ COMMANDS = [
     ["list"],
     ["track", "init"],
     ["track", "sync"],
+    ["track", "rebuild"],
     ["fluke"],
     ["power"],
     ["analyse"],

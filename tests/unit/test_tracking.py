@@ -409,7 +409,7 @@ def test_a_full_disk_does_not_stop_training(results: Path, caplog: pytest.LogCap
     clock = Clock()
     training = Training(results, pace=Pace(clock))
     with at_most_bytes((results / "mlflow.db").stat().st_size):
-        training.train([0, 1, 2], epochs=400, each=lambda _: setattr(clock, "now", clock.now + 6))
+        training.train([0, 1, 2], epochs=60, each=lambda _: setattr(clock, "now", clock.now + 60))
         training.live.finish_cell()
     assert caplog.text.count("cannot log") == 1
     assert all((training.cell.metrics_file(seed)).is_file() for seed in range(3))
@@ -465,7 +465,7 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "first"), [("500", 0), ("500", 9), ("lost", 3), ("lost", 7), ("lost", 16), ("down", 0), ("down", 1)]
+    ("fault", "first"), [("500", 0), ("500", 9), ("lost", 4), ("lost", 16), ("down", 1)]
 )
 def test_a_server_that_fails_at_any_moment_gets_each_epoch_once(
     server: TrackingServer, tmp_path: Path, fault: str, first: int, caplog: pytest.LogCaptureFixture
