@@ -464,9 +464,7 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
 # ---- a server ----
 
 
-@pytest.mark.parametrize(
-    ("fault", "first"), [("500", 0), ("500", 9), ("lost", 4), ("lost", 16), ("down", 1)]
-)
+@pytest.mark.parametrize(("fault", "first"), [("500", 0), ("500", 9), ("lost", 4), ("lost", 16), ("down", 1)])
 def test_a_server_that_fails_at_any_moment_gets_each_epoch_once(
     server: TrackingServer, tmp_path: Path, fault: str, first: int, caplog: pytest.LogCaptureFixture
 ) -> None:
