@@ -416,6 +416,23 @@ def test_a_full_disk_does_not_stop_training(results: Path, caplog: pytest.LogCap
     assert rebuild(results).shown == 3
 
 
+def test_a_slow_database_is_not_waited_for(results: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each look at the clock finds it 6 seconds later: little is sent at a time, and the rest is left to a rebuild."""
+
+    class Slow(Clock):
+        def __call__(self) -> float:
+            self.now += 6.0
+            return self.now
+
+    training = Training(results, pace=Pace(Slow()))
+    training.train(range(6))
+    training.live.finish_cell()
+    assert caplog.text.count("MLflow is slow") == 1 and "notafluke track sync" in caplog.text
+    assert statuses(results)["adding: activation=iris"] == "RUNNING" and len(statuses(results)) < 7
+    assert rebuild(results).shown == 6
+    assert set(statuses(results).values()) == {"FINISHED"}
+
+
 def test_several_processes_start_on_an_empty_folder(tmp_path: Path) -> None:
     jobs = [process(tmp_path, "toy", f"cell{number}", [0, 1], 2) for number in range(4)]
     for job in jobs:
