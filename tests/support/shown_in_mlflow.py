@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 PARENT = "mlflow.parentRunId"
+# A connection that stays open would go on reading a database that has been replaced since.
+os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def shown(client: MlflowClient, artifacts: bool = True) -> dict[str, dict[str, dict[str, Any]]]:

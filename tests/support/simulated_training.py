@@ -139,6 +139,7 @@ def timestamp() -> str:
 
 def train(results: Path, experiment: str, name: str, seeds: Sequence[int], epochs: int, seconds: float = 0.0) -> None:
     """Train a cell in this process, so many seconds an epoch; ``<name>.log`` tells of each."""
+    results.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, filename=results / f"{name}.log", format="%(message)s")
 
     def each(epoch: int) -> None:

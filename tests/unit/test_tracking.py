@@ -409,11 +409,28 @@ def test_a_full_disk_does_not_stop_training(results: Path, caplog: pytest.LogCap
     clock = Clock()
     training = Training(results, pace=Pace(clock))
     with at_most_bytes((results / "mlflow.db").stat().st_size):
-        training.train([0, 1, 2], epochs=400, each=lambda _: setattr(clock, "now", clock.now + 6))
+        training.train([0, 1, 2], epochs=60, each=lambda _: setattr(clock, "now", clock.now + 60))
         training.live.finish_cell()
     assert caplog.text.count("cannot log") == 1
     assert all((training.cell.metrics_file(seed)).is_file() for seed in range(3))
     assert rebuild(results).shown == 3
+
+
+def test_a_slow_database_is_not_waited_for(results: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each look at the clock finds it 6 seconds later: little is sent at a time, and the rest is left to a rebuild."""
+
+    class Slow(Clock):
+        def __call__(self) -> float:
+            self.now += 6.0
+            return self.now
+
+    training = Training(results, pace=Pace(Slow()))
+    training.train(range(6))
+    training.live.finish_cell()
+    assert caplog.text.count("MLflow is slow") == 1 and "notafluke track sync" in caplog.text
+    assert statuses(results)["adding: activation=iris"] == "RUNNING" and len(statuses(results)) < 7
+    assert rebuild(results).shown == 6
+    assert set(statuses(results).values()) == {"FINISHED"}
 
 
 def test_several_processes_start_on_an_empty_folder(tmp_path: Path) -> None:
@@ -464,9 +481,7 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
 # ---- a server ----
 
 
-@pytest.mark.parametrize(
-    ("fault", "first"), [("500", 0), ("500", 9), ("lost", 3), ("lost", 7), ("lost", 16), ("down", 0), ("down", 1)]
-)
+@pytest.mark.parametrize(("fault", "first"), [("500", 0), ("500", 9), ("lost", 4), ("lost", 16), ("down", 1)])
 def test_a_server_that_fails_at_any_moment_gets_each_epoch_once(
     server: TrackingServer, tmp_path: Path, fault: str, first: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -40,6 +40,7 @@ BUDGET_AT_END = 30.0
 """The same when a cell has been trained."""
 PATIENCE = 20.0
 """Seconds to wait for another process that creates the database."""
+LEFT = "What was not sent comes with: notafluke track sync (or rebuild)"
 LATER = "What is missing is sent when it answers again, or comes with: notafluke track sync (or rebuild)"
 LINE_LENGTH = 400
 log = logging.getLogger(__name__)
@@ -187,6 +188,8 @@ class LiveLog:
         budget = BUDGET_AT_END if at_end and not self.killed else BUDGET
         for _ in self._pieces():
             if self.pace.clock() - began > budget:
+                if at_end:
+                    log.warning("MLflow is slow. %s", LEFT)
                 break
         if self.pace.succeeded(self.pace.clock() - began):
             log.warning("MLflow: logs again; what was missing is sent")
