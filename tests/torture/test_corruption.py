@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from killing import CELLS, discard, resume, start, state_of
+from killing import CELLS, RUNS, discard, resume, start, state_of
 from mutations import damage as damaged
 
 from notafluke.checkpoints import Block, Stored, checkpoint_content, read_checkpoint
@@ -19,6 +19,7 @@ from notafluke.registration import cautions, register, registered_study
 from notafluke.scores import collect
 from notafluke.tasks.dataset import read_prepared
 from notafluke.tasks.stock_prices import StockPrices
+from notafluke.tracking.shown import remembered_runs
 from notafluke.tuning import read_tuning
 
 OF_FIFTY = 300
@@ -155,6 +156,19 @@ def test_registration_and_looks(copy, extent, tally, name):
         return same and (name == "registered.yaml" or path.read_bytes().rstrip() == looks.rstrip())
 
     try_each(extent, tally, name, [file], survived)
+
+
+def test_shown_runs(copy, extent, tally):
+    """A line that is damaged is left out, no other run or folder takes its place."""
+    results = Path("results")
+    before = remembered_runs(results)["killed"]
+    assert len(before) == RUNS
+
+    def survived(file):
+        found = remembered_runs(results)
+        return found.keys() <= {"killed"} and found.get("killed", {}).items() <= before.items()
+
+    try_each(extent, tally, "experiments.jsonl", [results / "experiments.jsonl"], survived)
 
 
 def test_checkpoints(tmp_path, extent, tally):

@@ -19,6 +19,7 @@ from shown_in_mlflow import shown
 from simulated_training import Clock, Training, process
 from tracking_server import TrackingServer
 
+from notafluke.checksums import with_checksum
 from notafluke.errors import UsageError
 from notafluke.tracking import (
     Experiment,
@@ -150,20 +151,28 @@ def test_a_run_is_noted_once_and_a_torn_line_costs_only_itself(tmp_path: Path) -
     assert remembered_runs(tmp_path) == {"toy": {"a": "runs/adding/iris-0/seed=0", "c": "runs/adding/iris-0/seed=2"}}
 
 
+def shown_line(**changes: object) -> str:
+    """A line of experiments.jsonl as it is written, its checksum included."""
+    return json.dumps(with_checksum({"experiment": "toy", "run_key": "x", "folder": "runs/a/b/seed=0", **changes}))
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        '{"experiment": "toy", "run_key": "x", "folder": "../../etc/a/b"}',
-        '{"experiment": "toy", "run_key": "x", "folder": "runs/../../x"}',
-        '{"experiment": "toy", "run_key": "x", "folder": "/runs/a/b"}',
-        '{"experiment": "toy", "run_key": 3, "folder": "runs/a/b/c"}',
+        shown_line(folder="../../etc/a/b"),
+        shown_line(folder="runs/../../x"),
+        shown_line(folder="/runs/a/b"),
+        shown_line(run_key=3, folder="runs/a/b/c"),
+        shown_line().replace("seed=0", "seed=2"),
+        '{"experiment": "toy", "run_key": "x", "folder": "runs/a/b/seed=0"}',
         '["toy"]',
+        "3",
         "\x00\xff",
         "",
     ],
 )
-def test_lines_that_lead_elsewhere_are_left_out(tmp_path: Path, line: str) -> None:
-    good = '{"experiment": "toy", "run_key": "good", "folder": "runs/a/b/seed=1"}'
+def test_lines_that_lead_elsewhere_or_are_damaged_are_left_out(tmp_path: Path, line: str) -> None:
+    good = shown_line(run_key="good", folder="runs/a/b/seed=1")
     (tmp_path / "experiments.jsonl").write_bytes(f"{line}\n{good}\n".encode("latin-1"))
     assert remembered_runs(tmp_path) == {"toy": {"good": "runs/a/b/seed=1"}}
 

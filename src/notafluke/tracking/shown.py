@@ -13,6 +13,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from notafluke.checksums import is_whole, with_checksum
+
 SHOWN = "experiments.jsonl"
 SINGLE_RUNS = "single runs"
 """The experiment of runs that are trained without a study."""
@@ -27,7 +29,10 @@ def remember_runs(results: Path, experiment: str, runs: Mapping[str, Path]) -> N
     """
     known = remembered_runs(results).get(experiment, {})
     lines = [
-        json.dumps({"experiment": experiment, "run_key": key, "folder": below(results, folder)}, ensure_ascii=False)
+        json.dumps(
+            with_checksum({"experiment": experiment, "run_key": key, "folder": below(results, folder)}),
+            ensure_ascii=False,
+        )
         for key, folder in runs.items()
         if known.get(key) != below(results, folder)
     ]
@@ -69,6 +74,8 @@ def remembered_runs(results: Path) -> dict[str, dict[str, str]]:
     for line in lines:
         try:
             own = json.loads(line)
+            if not is_whole(own):
+                continue
             experiment, key, folder = own["experiment"], own["run_key"], own["folder"]
         except (ValueError, KeyError, TypeError):
             continue
