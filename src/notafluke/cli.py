@@ -51,10 +51,10 @@ def train(
     from notafluke.training.determinism import pin_environment
 
     pin_environment()
-    from notafluke.tracking import SINGLE_RUNS
-    from notafluke.train import train_cell
-
     with stoppable() as interruption:
+        from notafluke.tracking import SINGLE_RUNS
+        from notafluke.train import train_cell
+
         _tell(train_cell(overrides, SINGLE_RUNS, interruption=interruption))
 
 
@@ -102,9 +102,9 @@ def train_cells_(
     from notafluke.training.determinism import pin_environment
 
     pin_environment()
-    from notafluke.train import train_cells
-
     with stoppable() as interruption:
+        from notafluke.train import train_cells
+
         for cell, records in train_cells(planned(study, overrides), folders, retrain, interruption):
             typer.echo(cell.folder)
             _tell(records)

@@ -63,7 +63,7 @@ def test_a_seed_that_diverges_says_of_what(alive: bool, loss: float, error: floa
 def test_tested_once_from_what_was_predicted() -> None:
     block = results(3, 8, 9)
     block.judge(summary(0, [True] * 3, [1.0] * 3), off_by(block, 1, 1, 1))
-    block.seeds[2].diverge("of old")
+    block.seeds[2].fail("diverged", "of old")
     tests = [data.test.numbers + np.float32(2) for data in block.data]
     block.test({0: (off_by(block, 1, 1, 1)[0], tests[0]), 2: (off_by(block, 1, 1, 1)[2], tests[2])})
     assert block.seeds[0].test_metrics["mse"] == pytest.approx(4, rel=1e-5)
