@@ -189,7 +189,7 @@ def test_checkpoints(tmp_path, extent, tally):
 
 def test_at_the_front_door(undisturbed, untouched, tmp_path, extent, tally):
     """A study is killed in the middle, some of what it left is damaged, and it goes on to the same tables."""
-    for trial in range(extent.share(10)):
+    for trial in range(extent.share(5)):
         rng = extent.generator(7, trial)
         project = untouched.copied(tmp_path / f"damaged-{trial}")
         with start(project) as workflow:

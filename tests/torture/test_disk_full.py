@@ -10,7 +10,7 @@ SECONDS = 300
 
 def test_at_random_moments(undisturbed, untouched, tmp_path, extent, tally):
     told = 0
-    for trial, moment in enumerate(moments(extent.generator(8), extent.share(10), 0.9 * undisturbed.seconds)):
+    for trial, moment in enumerate(moments(extent.generator(8), extent.share(5), 0.9 * undisturbed.seconds)):
         project = untouched.copied(tmp_path / f"full-{trial}")
         try:
             disk = small_disk(project.results, MEGABYTES)

@@ -64,7 +64,7 @@ def unlock(project):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_to_everything(undisturbed, projects, extent, tally, number, code):
     """Each job stores a checkpoint, says so in one line and ends."""
-    for trial, moment in enumerate(moments(extent.generator(2, number), extent.share(10), undisturbed.seconds)):
+    for trial, moment in enumerate(moments(extent.generator(2, number), extent.share(5), undisturbed.seconds)):
         project = projects(f"{number.name}-{trial}")
         with start(project) as workflow:
             still = wait(workflow, moment)
@@ -96,7 +96,7 @@ TRAINING = [
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "of_fifty"), [(signal.SIGTERM, 143, 10), (signal.SIGINT, 130, 10)], ids=["SIGTERM", "SIGINT"]
+    ("number", "code", "of_fifty"), [(signal.SIGTERM, 143, 10), (signal.SIGINT, 130, 5)], ids=["SIGTERM", "SIGINT"]
 )
 def test_a_signal_to_one_training(projects, extent, tally, number, code, of_fifty):
     """The signal comes in the middle of the one long epoch of a task that learns online; the same epoch goes on."""
@@ -149,7 +149,7 @@ def test_sigkill_within_an_epoch(projects, extent, tally):
     began = time.monotonic()
     project.run(sys.executable, "-c", OFTEN, *TRAINING)
     seconds, expected = time.monotonic() - began, digests(project)
-    for trial, moment in enumerate(moments(extent.generator(9), extent.share(20), 0.5 * seconds)):
+    for trial, moment in enumerate(moments(extent.generator(9), extent.share(10), 0.5 * seconds)):
         project = projects(f"within-{trial}")
         command = [sys.executable, "-c", OFTEN, *TRAINING]
         with running(command, project.root, project.environment(), project.root / "training.log") as training:
