@@ -116,7 +116,7 @@ calibration: install ## measure how often the verdicts are wrong, with docs/cali
 	@$(WITH_VENV) $(BIN)/python benchmarks/aa_training.py
 
 .PHONY: torture
-torture: install ## inject faults into trainings, with docs/reliability.md (half an hour or more; TRIALS=50 SEED=0)
+torture: install ## inject faults into trainings, with docs/reliability.md (an hour; TRIALS=50 SEED=0)
 	@$(WITH_VENV) $(MOUNTING) $(BIN)/python benchmarks/torture.py --trials $(TRIALS) --seed $(SEED)
 
 .PHONY: clean

@@ -42,6 +42,9 @@ NONDETERMINISM = ("refuse", "allow")
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 PLAIN_TEXT = re.compile(r"[\w./:%+@-]+", re.ASCII)
 _SEVERAL = "(several: a study, or python -m notafluke.train -m)"
+LONGEST_SHOWN = 200
+"""Characters of a value that a message repeats."""
+SEED_DIGITS = 18
 PYTHON_BOOLEANS = {"True": "true", "False": "false"}
 """Hydra writes the elements of a sweep as Python does; a text of these letters would be in quotes."""
 TUNES = ("none", "lr")
@@ -145,8 +148,9 @@ def parse_override(text: str) -> Override:
     """One override in Hydra's grammar. Raises UsageError where it does not parse."""
     try:
         return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise UsageError(f"cannot read override {text!r}: write key=value, for example activation=iris") from error
+    except (HydraException, ValueError) as error:  # a number of thousands of digits is a ValueError
+        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+        raise UsageError(f"cannot read override {shown!r}: write key=value, for example activation=iris") from error
 
 
 def sweep_values(key: str, expression: Any) -> list[str]:
@@ -176,8 +180,8 @@ def sweep_values(key: str, expression: Any) -> list[str]:
 def seed_values(expression: Any) -> tuple[int, ...]:
     """The seeds of ``3``, ``1,2`` or ``range(0,10)``. Raises UsageError for what is no seed or named twice."""
     texts = sweep_values("seed", expression)
-    if bad := [text for text in texts if not text.isdecimal()]:
-        raise UsageError(f"seed={bad[0]}: expected a whole number of at least 0")
+    if bad := [text for text in texts if not text.isdecimal() or len(text) > SEED_DIGITS]:
+        raise UsageError(f"seed={bad[0][:LONGEST_SHOWN]}: expected a whole number from 0 to {'9' * SEED_DIGITS}")
     seeds = tuple(int(text) for text in texts)
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"seed={expression}: names a seed twice")
@@ -401,7 +405,7 @@ def override_text(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, str):
-        plain = PLAIN_TEXT.fullmatch(value) and OverridesParser.create().parse_override(f"key={value}").value() == value
+        plain = PLAIN_TEXT.fullmatch(value) and parse_override(f"key={value}").value() == value
         return value if plain else QuotedString(value, Quote.single).with_quotes()
     if isinstance(value, list):
         return "[" + ",".join(override_text(item) for item in value) + "]"

@@ -6,7 +6,7 @@ import difflib
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from notafluke.redaction import redact
 
@@ -75,7 +75,9 @@ def told_in_one_line(debug: bool) -> Iterator[None]:
         print(redact(f"error: {error}"), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        # The terminal may be what has gone.
+        with suppress(OSError):
+            print(stopped, file=sys.stderr, flush=True)
         raise SystemExit(stopped.exit_code) from None
 
 

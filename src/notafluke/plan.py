@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from notafluke.configuration import (
     flatten,
     groups,
 )
-from notafluke.errors import UsageError, did_you_mean
+from notafluke.errors import StorageError, UsageError, did_you_mean
 from notafluke.files import write_atomic
 from notafluke.names import RUNS, require_inside
 from notafluke.options import DescribedOption, described_option
@@ -35,6 +36,7 @@ from notafluke.study_file import cells_per_job, load_study
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import LOCK_FILE, files_below
 
+log = logging.getLogger(__name__)
 CACHE = Path(".snakemake") / "notafluke"
 ENGINE = (
     "notafluke.components.build_recipe",
@@ -338,7 +340,11 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     if cached is not None:
         return plan
     digests = {name: _file_digest(Path(name)) for name in plan.files}
-    write_atomic(cache, json.dumps(with_checksum({"plan": plan.as_tree(), "digests": digests})))
+    try:
+        write_atomic(cache, json.dumps(with_checksum({"plan": plan.as_tree(), "digests": digests})))
+    except StorageError as error:
+        # It only saves seconds.
+        log.warning("warning: %s", error)
     return plan
 
 

@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 import yaml
 
 from notafluke.checksums import is_whole, with_checksum, without_checksum
-from notafluke.files import write_atomic
+from notafluke.files import write_together
 from notafluke.names import require_file_names
 
 SERIES = "by_sample/"
@@ -103,14 +102,11 @@ def write_record(
     contents |= {f"{SAMPLES}/{name}": content for name, content in (samples or {}).items()}
     if weights is not None:
         contents[WEIGHTS] = weights
-    (folder / METRICS).unlink(missing_ok=True)
-    for name in ("predictions.npz", WEIGHTS):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / SAMPLES, ignore_errors=True)
-    for name, content in contents.items():
-        write_atomic(folder / name, content)
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    write_atomic(folder / METRICS, record_text(replace(record, files=files)))
+    before = [*(folder / SAMPLES).glob("[!.]*"), folder / "predictions.npz", folder / WEIGHTS]
+    outdated = [path for path in before if path.relative_to(folder).as_posix() not in contents]
+    contents[METRICS] = record_text(replace(record, files=files)).encode()
+    write_together({folder / name: content for name, content in contents.items()}, [folder / METRICS, *outdated])
 
 
 def record_text(record: RunRecord) -> str:

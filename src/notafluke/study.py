@@ -100,13 +100,24 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """sha256 of the resolved text, without the name."""
-        return tree_digest(self.as_text_tree())
+        """sha256 of the resolved text, without the name and what makes no other run (SETTINGS)."""
+        return tree_digest(self._decided())
 
     @property
     def design_digest(self) -> str:
         """sha256 of the resolved text without the seeds: the same for one study at more and at fewer seeds."""
-        return tree_digest({key: value for key, value in self.as_text_tree().items() if key != "seeds"})
+        return tree_digest({key: value for key, value in self._decided().items() if key != "seeds"})
+
+    def _decided(self) -> dict[str, Any]:
+        # Here, because it brings Hydra, and whoever only reads verdicts needs none.
+        from notafluke.configuration import SETTINGS
+
+        tree = self.as_text_tree()
+        for arms in tree["arms"].values():
+            for overrides in arms.values():
+                for key in SETTINGS:
+                    overrides.pop(key, None)
+        return tree
 
     def as_text_tree(self) -> dict[str, Any]:
         """The study as plain mappings, lists and scalars, to be stored and compared."""

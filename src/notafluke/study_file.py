@@ -58,7 +58,8 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
             f"file's begin with {', '.join(map(str, original.seeds[:common][:3]))}, ..."
         )
     if study.digest == original.digest:
-        return original, []
+        # Settings that make no other run may still be others.
+        return study, []
     return replace(study, name=f"{name}+{study.digest[:8]}"), warnings
 
 

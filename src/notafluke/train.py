@@ -27,23 +27,24 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import DEBUG, StorageError, UsageError, told_in_one_line
+from notafluke.files import remove
 from notafluke.interruption import Interruption, stoppable
 from notafluke.names import require_inside
 from notafluke.plan import Cell, Plan, cell_content, make_cell
 from notafluke.preparation import prepare_data
 from notafluke.provenance import provenance
-from notafluke.records import SAMPLES, RunRecord, damage, read_record, write_record
+from notafluke.records import SAMPLES, WEIGHTS, RunRecord, damage, read_record, write_record
 from notafluke.redaction import redact, redact_logging, redacted_tracebacks, show_exception
 from notafluke.registration import register
 from notafluke.tasks.base import Float32, Task
 from notafluke.tasks.dataset import DatasetTask
 from notafluke.training.determinism import pin_environment
+from notafluke.training.results import SeedResult
 from notafluke.tuning import REPLICA as TUNING_REPLICA
-from notafluke.tuning import Tuning, read_tuning, tune, tuning_seeds, write_tuning
+from notafluke.tuning import Tuning, TuningFailed, read_tuning, tune, tuning_seeds, write_tuning
 
 if TYPE_CHECKING:
     from notafluke.tracking import LiveLog, Pace
-    from notafluke.training.results import SeedResult
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,9 @@ def train_cell(
         CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
     else:
         log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
+    before = [cell.run_folder(seed) for seed in seeds if seed not in missing]
+    if run.config["trainer"].get("keep") == "best" and not all((own / WEIGHTS).exists() for own in before):
+        log.warning("warning: runs recorded before have no weights.pt; execution.retrain=true (snakemake -F) keeps it")
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
 
 
@@ -117,8 +121,6 @@ class CellTraining:
     def __init__(
         self, run: RunConfig, cell: Cell, experiment: str, interruption: Interruption, pace: Pace | None = None
     ) -> None:
-        from notafluke.tracking import LiveLog
-
         self.run, self.cell, self.experiment, self.interruption = run, cell, experiment, interruption
         self.task: Task = components.build_task(run.config)
         if isinstance(self.task, DatasetTask):
@@ -137,14 +139,8 @@ class CellTraining:
         rate = run.config["optimizer"].get("lr")
         self.learning_rate = float(rate) if isinstance(rate, int | float) else None
         self.at_grid_edge = False
-        if run.config["tune"] == "lr":
-            tuning = self._tuning(execution["retrain"])
-            self.learning_rate, self.at_grid_edge = tuning.learning_rate, tuning.at_grid_edge
-            self.run = replace(run, config=with_learning_rate(run.config, tuning.learning_rate))
-            self.recipe = components.build_recipe(self.run.config)
         self.live: LiveLog | None = None
-        if execution["tracking"]:
-            self.live = LiveLog(experiment, Path(execution["results"]), cell, self.run.config, pace)
+        self.pace = pace
 
     def _tuning(self, again: bool) -> Tuning:
         """The choice of the learning rate that is stored, or is made now."""
@@ -161,29 +157,25 @@ class CellTraining:
         write_tuning(folder, tuning)
         for path, own in stored_blocks(folder):
             if own.block.purpose == "tuning":
-                path.unlink()
+                remove(path)
         return tuning
 
     def _validation_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
-        """The best validation score of each (learning rate, seed); None of one that failed."""
+        """The best validation score of each (learning rate, seed); None of one that diverged. Raises TuningFailed."""
         scores: list[float | None] = []
         for start in range(0, len(tries), self.block_size):
             block = tries[start : start + self.block_size]
             try:
                 scores += self._block_scores(block)
-            except StorageError:
+            except (StorageError, TuningFailed):
                 raise
             except Exception:
                 log.warning("%s: tuning failed; each run is tried alone\n%s", self.cell.folder, traceback.format_exc())
                 for one in block:
-                    try:
-                        scores += self._block_scores([one])
-                    except Exception as error:
-                        log.warning("%s: learning rate %.4g, seed %d: %s", self.cell.folder, *one, error)
-                        scores.append(None)
+                    scores += self._block_scores([one], raises=False)
         return scores
 
-    def _block_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
+    def _block_scores(self, tries: Sequence[tuple[float, int]], raises: bool = True) -> list[float | None]:
         """The same for (learning rate, seed) that train together, each rate with an optimizer of its own."""
         from notafluke.training.engine import train_block
 
@@ -205,14 +197,19 @@ class CellTraining:
                 checkpoint=checkpoint,
                 time_limit=self.time_limit,
                 deterministic=self.deterministic,
+                raises=raises,
             )
+        for own in results:
+            if own.outcome in ("crashed", "timeout"):
+                checkpoint.remove()
+                raise TuningFailed(own.outcome, own.reason)
         metric = self.task.primary_metric
         return [own.validation_metrics.get(metric) if own.outcome == "ok" else None for own in results]
 
     @contextmanager
     def checkpointed(self, block: Block) -> Iterator[BlockCheckpoint]:
         """Train a block within it: a signal waits until its state is kept. What fails would fail again from there."""
-        checkpoint = BlockCheckpoint(Path(self.cell.folder), block, self.interruption)
+        checkpoint = BlockCheckpoint(Path(self.cell.folder), block, self.interruption, self.device)
         if self.from_scratch:
             checkpoint.remove()
         with self.interruption.waits():
@@ -225,18 +222,22 @@ class CellTraining:
                 raise
 
     def train(self, seeds: Sequence[int]) -> None:
-        """Train the seeds in blocks. When a block raises, its seeds are tried alone; who raises again has crashed."""
+        """Choose the learning rate where that is asked for, and train and record the seeds."""
+        began, started, failed = time.monotonic(), utc_now(), None
         try:
-            for block, wanted in self._blocks(seeds):
-                try:
-                    self._train_block(block, wanted)
-                except StorageError:
-                    raise
-                except Exception:
-                    log.warning("%s: the block of seeds %s failed; each is tried alone", self.cell.folder, list(block))
-                    log.warning("%s", traceback.format_exc())
-                    for seed in wanted:
-                        self._train_alone(seed)
+            try:
+                self._choose_learning_rate()
+            except TuningFailed as error:
+                failed = error
+            self._open_live_log()
+            if failed is None:
+                self._train_blocks(seeds)
+            else:
+                if self.live:
+                    self.live.start(seeds)
+                for seed in seeds:
+                    seconds = (time.monotonic() - began) / len(seeds)
+                    self._record(SeedResult(seed, 0, failed.outcome, failed.reason, started=started, seconds=seconds))
         except BaseException:
             if self.live:
                 self.live.abandon()
@@ -244,36 +245,70 @@ class CellTraining:
         if self.live:
             self.live.finish_cell()
 
+    def _choose_learning_rate(self) -> None:
+        """From now on train at the rate that is chosen, where the configuration asks for a choice."""
+        if self.run.config["tune"] == "lr":
+            tuning = self._tuning(self.from_scratch)
+            self.learning_rate, self.at_grid_edge = tuning.learning_rate, tuning.at_grid_edge
+            self.run = replace(self.run, config=with_learning_rate(self.run.config, tuning.learning_rate))
+            self.recipe = components.build_recipe(self.run.config)
+
+    def _open_live_log(self) -> None:
+        from notafluke.tracking import LiveLog
+
+        execution = self.run.config["execution"]
+        if execution["tracking"]:
+            results = Path(execution["results"])
+            self.live = LiveLog(self.experiment, results, self.cell, self.run.config, self.pace)
+
+    def _train_blocks(self, seeds: Sequence[int]) -> None:
+        """When a block raises, its seeds are tried alone; who raises again has crashed."""
+        for block, wanted in self._blocks(seeds):
+            if len(block) == 1:
+                self._train_alone(block[0])
+                continue
+            try:
+                self._train_block(block, wanted)
+            except StorageError:
+                raise
+            except Exception:
+                log.warning("%s: the block of seeds %s failed; each is tried alone", self.cell.folder, list(block))
+                log.warning("%s", traceback.format_exc())
+                for seed in wanted:
+                    if self.from_scratch or recorded(self.cell, seed) is None:
+                        self._train_alone(seed)
+
     def _blocks(self, seeds: Sequence[int]) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
         """Blocks and which of their seeds are wanted: first those that were interrupted, with all seeds they had."""
         left = list(seeds)
-        for path, stored in [] if self.from_scratch else list(stored_blocks(Path(self.cell.folder))):
-            if stored.block.purpose != "training" or stored.block.cell_key != self.cell.key:
+        found = [(path, stored.block) for path, stored in stored_blocks(Path(self.cell.folder))]
+        for path, block in [] if self.from_scratch else found:
+            if block.purpose != "training" or block.cell_key != self.cell.key:
                 continue
-            unrecorded = [seed for seed in stored.block.seeds if recorded(self.cell, seed) is None]
+            unrecorded = [seed for seed in block.seeds if recorded(self.cell, seed) is None]
             if not unrecorded:
-                path.unlink()
+                remove(path)
             elif set(unrecorded) <= set(left):
                 left = [seed for seed in left if seed not in unrecorded]
-                yield stored.block.seeds, unrecorded
+                yield block.seeds, unrecorded
+            elif set(unrecorded) & set(left):
+                log.info("%s: %s goes on once all its seeds are asked for: %s", self.cell.folder, path.name, unrecorded)
         for start in range(0, len(left), self.block_size):
-            block = left[start : start + self.block_size]
-            yield block, block
+            own = left[start : start + self.block_size]
+            yield own, own
 
     def _train_alone(self, seed: int) -> None:
-        from notafluke.training.results import SeedResult
-
         began, started = time.monotonic(), utc_now()
         try:
-            self._train_block([seed], [seed])
+            self._train_block([seed], [seed], raises=False)
         except StorageError:
             raise
         except Exception as error:
-            reason = redact(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             seconds = time.monotonic() - began
             self._record(SeedResult(seed, 0, outcome="crashed", reason=reason, started=started, seconds=seconds))
 
-    def _train_block(self, seeds: Sequence[int], wanted: Sequence[int]) -> None:
+    def _train_block(self, seeds: Sequence[int], wanted: Sequence[int], raises: bool = True) -> None:
         from notafluke.training.engine import train_block
 
         log.info("%s: training seeds %s", self.cell.folder, ", ".join(map(str, seeds)))
@@ -290,10 +325,12 @@ class CellTraining:
                 checkpoint=checkpoint,
                 time_limit=self.time_limit,
                 deterministic=self.deterministic,
+                raises=raises,
             )
             log.info("%s: %.1f s a seed", self.cell.folder, results[0].seconds)
             for result in results:
-                if result.seed in wanted:
+                # Another process may have recorded it meanwhile: the same content.
+                if result.seed in wanted and (self.from_scratch or recorded(self.cell, result.seed) is None):
                     self._record(result)
             checkpoint.remove()
 
@@ -308,7 +345,7 @@ class CellTraining:
             changes=dict(self.cell.changes),
             seed=result.seed,
             outcome=result.outcome,
-            reason=result.reason,
+            reason=redact(result.reason),
             last_epoch=result.last_epoch,
             best_epoch=result.best_epoch,
             primary_metric=self.task.primary_metric,

@@ -25,6 +25,15 @@ REPLICA = 0
 FILE = "tuning.json"
 
 
+class TuningFailed(Exception):
+    """A run that was to choose has crashed or come to its time limit: nothing is chosen, as another try may succeed."""
+
+    def __init__(self, outcome: str, reason: str) -> None:
+        """With the outcome and reason of that run."""
+        super().__init__(reason)
+        self.outcome, self.reason = outcome, f"{reason}, while the learning rate was chosen"
+
+
 @dataclass(frozen=True)
 class Tuning:
     """What was tried and chosen.
@@ -71,7 +80,10 @@ def tune(
     seeds: Sequence[int],
     validation_scores: Callable[[Sequence[tuple[float, int]]], Sequence[float | None]],
 ) -> Tuning:
-    """Try the grid around a learning rate; ``validation_scores`` trains pairs of a rate and a seed, and scores each."""
+    """Try the grid around a learning rate; ``validation_scores`` trains pairs of a rate and a seed, and scores each.
+
+    The score of a run that diverged is None. Raises TuningFailed as ``validation_scores`` does.
+    """
     rates = rates_around(learning_rate)
     found = validation_scores([(rate, seed) for rate in rates for seed in seeds])
     scores = [tuple(found[start : start + len(seeds)]) for start in range(0, len(found), len(seeds))]

@@ -13,7 +13,8 @@ from pathlib import Path
 class Fault:
     """One fault, or ``injected`` of one kind: how many were survived, the rest is lost.
 
-    ``place`` is where it was injected (a kind of file, a parser), ``seconds`` what the trial took, ``note`` free text.
+    ``place`` is where it was injected (a kind of file, a parser), ``seconds`` what the trial took, ``note`` free text,
+    ``test`` which test injected it into the code of which ``commit``.
     """
 
     kind: str
@@ -22,6 +23,8 @@ class Fault:
     survived: int
     seconds: float
     note: str = ""
+    test: str = ""
+    commit: str = ""
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Tally:
     """Appends every fault to a file of JSON lines and prints a line of progress."""
 
     file: Path
+    test: str = ""
+    commit: str = ""
     total: int = 0
     lost: int = 0
     began: float = 0.0
@@ -42,7 +47,7 @@ class Tally:
         now = time.monotonic()
         seconds = now - (self.began or now)
         self.began = now
-        fault = Fault(kind, place, injected, int(survived), round(seconds, 1), note)
+        fault = Fault(kind, place, injected, int(survived), round(seconds, 1), note, self.test, self.commit)
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(fault)) + "\n")
         self.total += injected

@@ -17,6 +17,9 @@ from killing import STUDY, Undisturbed, state_of
 from projects import Project, copy_repository
 from tally import Tally
 
+FAILED: set[str] = set()
+"""Tests of which some part has failed, or that were skipped."""
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     asked_for = "torture" in str(config.getoption("markexpr"))
@@ -27,6 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.torture)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note the tests that have passed, so that a run that was stopped can go on with the others."""
+    if not report.passed:
+        FAILED.add(report.nodeid)
+    file = os.environ.get("PASSED")
+    if file and report.when == "teardown" and report.nodeid not in FAILED:
+        with Path(file).open("a", encoding="utf-8") as passed:
+            passed.write(report.nodeid + "\n")
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,10 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> Tally:
 
 
 @pytest.fixture
-def tally(counts: Tally) -> Iterator[Tally]:
+def tally(counts: Tally, request: pytest.FixtureRequest) -> Iterator[Tally]:
     """The counts; the test fails at its end where a fault was not survived."""
     lost = counts.lost
+    counts.test, counts.commit = request.node.nodeid, os.environ.get("COMMIT", "")
     print()
     counts.start()
     yield counts

@@ -178,7 +178,7 @@ def test_checkpoints(tmp_path, extent, tally):
     block = Block("0" * 64, "training", (0, 1))
     state = {"epoch": 3, "step": 7, "pretraining": False, "weights": [torch.arange(6.0).reshape(2, 3)], "memory": []}
     file = tmp_path / block.file_name
-    file.write_bytes(checkpoint_content(Stored(block, state)))
+    file.write_bytes(checkpoint_content(Stored(block, "AVX2", state)))
     assert read_checkpoint(file) is not None
     logging.getLogger("notafluke").setLevel(logging.ERROR)
     try:

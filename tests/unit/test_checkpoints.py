@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notafluke import checkpoints, components
-from notafluke.checkpoints import Block, BlockCheckpoint, Stored, checkpoint_content, read_checkpoint, stored_blocks
+from notafluke.checkpoints import (
+    Block,
+    BlockCheckpoint,
+    Stored,
+    checkpoint_content,
+    machine,
+    read_checkpoint,
+    stored_blocks,
+)
 from notafluke.configuration import compose_run
 from notafluke.errors import Stopped, StorageError
 from notafluke.interruption import Interruption
@@ -242,7 +250,7 @@ def test_time_counts_before_and_after_an_interruption(tmp_path: Path, monkeypatc
 
 
 def test_a_checkpoint_of_another_block_is_not_used(tmp_path: Path) -> None:
-    stored = Stored(BLOCK, {"epoch": 3, "step": 4, "pretraining": False})
+    stored = Stored(BLOCK, machine("cpu"), {"epoch": 3, "step": 4, "pretraining": False})
     for other in (replace(BLOCK, cell_key="another"), replace(BLOCK, seeds=(4, 0)), replace(BLOCK, purpose="tuning")):
         checkpoint = BlockCheckpoint(tmp_path, other, Interruption())
         assert checkpoint.path != tmp_path / BLOCK.file_name
@@ -261,7 +269,7 @@ def test_a_checkpoint_of_another_block_is_not_used(tmp_path: Path) -> None:
 @given(data=st.data())
 def test_a_damaged_checkpoint_is_not_used(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("damaged") / BLOCK.file_name
-    content = bytearray(checkpoint_content(Stored(BLOCK, {"epoch": 0, "weights": [torch.arange(9.0)]})))
+    content = bytearray(checkpoint_content(Stored(BLOCK, "AVX2", {"epoch": 0, "weights": [torch.arange(9.0)]})))
     if data.draw(st.booleans()):
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
+import os
 import tempfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -16,8 +18,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notafluke import records
 from notafluke.checksums import CHECKSUM
+from notafluke.errors import StorageError
 from notafluke.records import RunRecord, damage, finite, history_text, read_history, read_record, write_record
 
 NAN, INF = float("nan"), float("inf")
@@ -96,37 +98,56 @@ def test_without_predictions_and_index(tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text(encoding="utf-8").strip() == "epoch"
 
 
-def test_metrics_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
-    true = records.write_atomic
+def test_metrics_come_last_and_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    replace_file, unlink = Path.replace, Path.unlink
 
-    def spy(path: Path, content: Any) -> Path:
-        written.append(path.name)
-        return true(path, content)
+    def spy_replace(path: Path, target: Path) -> Path:
+        events.append(target.name)
+        return replace_file(path, target)
 
-    monkeypatch.setattr(records, "write_atomic", spy)
-    write(tmp_path, predictions=np.zeros((2, 1), np.float32))
-    assert len(written) == 4 and written[-1] == "metrics.json"
+    def spy_unlink(path: Path, missing_ok: bool = False) -> None:
+        events.append(f"-{path.name}")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "replace", spy_replace)
+    write(tmp_path, predictions=np.zeros((2, 1), np.float32), weights=b"w", samples={"a.txt": b"a"})
+    assert len(events) == 6 and events[-1] == "metrics.json"
+    monkeypatch.setattr(Path, "unlink", spy_unlink)
+    events.clear()
+    write(tmp_path)
+    assert events[0] == "-metrics.json" and events[-1] == "metrics.json"
+    assert set(events[1:4]) == {"-predictions.npz", "-weights.pt", "-a.txt"}
+    assert damage(tmp_path) == "" and not (tmp_path / "weights.pt").exists()
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2, 3])
-def test_an_interrupted_write_leaves_no_record_even_of_an_earlier_training(
+@pytest.mark.parametrize("failing", range(5))
+def test_a_disk_that_is_full_costs_no_earlier_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
+    """Whichever file of the new record finds no room: the old one is whole."""
     write(tmp_path, predictions=np.zeros((2, 1), np.float32))
+    before = read_record(tmp_path)
     calls = iter(range(10))
-    true = records.write_atomic
+    true = os.fsync
 
-    def crash(path: Path, content: Any) -> Path:
+    def full(handle: int) -> None:
         if next(calls) == failing:
-            raise OSError("no space left on device")
-        return true(path, content)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        true(handle)
 
-    monkeypatch.setattr(records, "write_atomic", crash)
-    with pytest.raises(OSError, match="no space"):
-        write(tmp_path, replace(RECORD, seed=4), predictions=np.ones((2, 1), np.float32))
-    assert read_record(tmp_path) is None
-    assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*.tmp"))
+    monkeypatch.setattr(os, "fsync", full)
+    predictions = np.ones((2, 1), np.float32)
+    if failing < 4:
+        with pytest.raises(StorageError, match="cannot be stored: No space left on device; what is stored is not lost"):
+            write(tmp_path, replace(RECORD, seed=4), predictions=predictions)
+        assert read_record(tmp_path) == before and damage(tmp_path) == ""
+    else:
+        # The files are renamed by then; their names may not be on the disk yet.
+        with pytest.raises(StorageError):
+            write(tmp_path, replace(RECORD, seed=4), predictions=predictions)
+        assert damage(tmp_path) == "" and read_record(tmp_path) != before
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_numbers_that_json_does_not_have(tmp_path: Path) -> None:

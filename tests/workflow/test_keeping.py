@@ -40,7 +40,7 @@ def checkpoint(folder, cell_key, seeds, epoch=0):
     """As training leaves one; its state is of no interest here."""
     block = Block(cell_key, "training", tuple(seeds))
     state = {"pretraining": False, "epoch": epoch, "step": 0}
-    (folder / block.file_name).write_bytes(checkpoint_content(Stored(block, state)))
+    (folder / block.file_name).write_bytes(checkpoint_content(Stored(block, "AVX2", state)))
     return folder / block.file_name
 
 

@@ -347,6 +347,7 @@ class SeedBlock(pl.LightningModule):
     @torch.no_grad()
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same block."""
+        state = moved(state, self.alive.device)
         self.pretraining, self.epoch, self.steps_done = state["pretraining"], state["epoch"], state["step"]
         self.carried = state["carried"]
         self.look_ahead = LookAhead(**state["look_ahead"]) if state["look_ahead"] else None
@@ -512,19 +513,26 @@ class SeedBlock(pl.LightningModule):
         for optimizer, own in zip(self.own_optimizers, memory, strict=True):
             optimizer.load_state_dict(own)
 
-    def time_out(self) -> None:
-        """Record that the seeds which still train have come to their time limit."""
-        where = f"epoch {self.epoch}" + (" of the pretraining" if self.pretraining else "")
+    @property
+    def where(self) -> str:
+        """The epoch that it is in, in words."""
+        return f"epoch {self.epoch}" + (" of the pretraining" if self.pretraining else "")
+
+    def end(self, outcome: str, reason: str) -> None:
+        """Record how the seeds that still train have ended; what the others have is that of their last epoch."""
+        if self.look_ahead is not None:
+            self.restore(self.look_ahead.weights, self.look_ahead.memory)
+            self.look_ahead = None
         for result in self.results.seeds:
             if result.outcome == "ok":
-                result.fail("timeout", f"over the time limit of {self.time_limit:g} s in {where}")
+                result.fail(outcome, reason)
 
     def finish(self) -> list[SeedResult]:
         """Test every seed with the weights of its best validation epoch, once, and digest its last weights."""
         for position, result in enumerate(self.results.seeds):
             result.started, result.seconds = self.started, self.seconds / len(self.results.seeds)
-            # Where the time was over, is nothing that would come again.
-            if result.outcome != "timeout":
+            # Where the time was over or something failed, is nothing that would come again.
+            if result.outcome in ("ok", "diverged"):
                 result.weight_digest = weight_digest({name: value[position] for name, value in self.weights.items()})
         if not self.tested:
             return self.results.seeds
@@ -573,6 +581,17 @@ def weight_digest(weights: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def moved(tree: Any, device: torch.device) -> Any:
+    """Lists, tuples and mappings with every tensor in them on a device."""
+    if isinstance(tree, Tensor):
+        return tree.to(device)
+    if isinstance(tree, Mapping):
+        return {key: moved(value, device) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(moved(value, device) for value in tree)
+    return tree
 
 
 def _as_list(found: Any) -> list[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -14,6 +16,18 @@ from notafluke.training.block import Checkpoint, Observer, SeedBlock, TimeLimitR
 from notafluke.training.determinism import pin_torch
 from notafluke.training.recipe import OptimizerBuilder, Recipe
 from notafluke.training.results import SeedResult
+
+
+class OwnSignalHandler(pl.Callback):
+    """Takes SIGTERM back from Lightning, which would end the process with exit code 0 and without a checkpoint."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has set its own handler by then; only the main thread may set one."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 def train_block(
@@ -30,13 +44,15 @@ def train_block(
     checkpoint: Checkpoint | None = None,
     time_limit: float | None = None,
     deterministic: bool = True,
+    raises: bool = True,
 ) -> list[SeedResult]:
     """Train the seeds of one cell together and return one result for each, in the order of ``seeds``.
 
     Not ``tested``, they are validated, and the test split is never looked at. ``optimizers``, each for a number of
     seeds, stand in for the recipe's; a seed may then be there several times. With ``checkpoint`` the training goes on
     from what is kept there, and is kept after each epoch and when it is due. What still trains after ``time_limit``
-    seconds ends as ``timeout``. Not ``deterministic``, operations without deterministic code are allowed.
+    seconds ends as ``timeout``. Not ``deterministic``, operations without deterministic code are allowed. Where
+    what fails while it trains is not to be raised (``raises``), it ends the seeds as ``crashed``.
 
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
@@ -46,7 +62,11 @@ def train_block(
     try:
         fit(block, progress_bar)
     except TimeLimitReached:
-        block.time_out()
+        block.end("timeout", f"over the time limit of {time_limit:g} s in {block.where}")
+    except Exception as error:
+        if raises:
+            raise
+        block.end("crashed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
     return block.finish()
 
 
@@ -64,7 +84,12 @@ def fit(block: SeedBlock, progress_bar: bool = False, most_steps: int | None = N
         enable_model_summary=False,
         enable_progress_bar=progress_bar,
         num_sanity_val_steps=0,
+        callbacks=[OwnSignalHandler()],
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"pytorch_lightning")
-        trainer.fit(block)
+        try:
+            trainer.fit(block)
+        except SystemExit as error:
+            # Otherwise the process would end as if all were done.
+            raise RuntimeError("a component has called sys.exit") from error

@@ -77,7 +77,9 @@ class BlockResults:
             if unusable := _unusable(summary, predictions[position], position):
                 result.fail("diverged", f"{unusable} not finite in epoch {summary.epoch}")
                 continue
-            metrics = self.task.validation_metrics(self.data[position], predictions[position])
+            found = self.task.validation_metrics(self.data[position], predictions[position])
+            # A number of NumPy would not be stored as what it is.
+            metrics = {name: float(value) for name, value in found.items()}
             norms = {f"{GRADIENT_NORM}{name}": own[position] for name, own in summary.gradient_norms.items()}
             result.history.append({TRAIN_LOSS: summary.mean_loss[position], **metrics, **norms})
             score = self.sign * metrics[self.task.primary_metric]
