@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from notafluke import checkpoints, components
 from notafluke.checkpoints import (
@@ -25,11 +28,12 @@ from notafluke.checkpoints import (
 )
 from notafluke.configuration import compose_run
 from notafluke.errors import Stopped, StorageError
-from notafluke.interruption import Interruption
+from notafluke.interruption import Interruption, stoppable
 from notafluke.tasks.adding import Adding
 from notafluke.tasks.base import Task
 from notafluke.tasks.lotto import Lotto
 from notafluke.training import optimizers
+from notafluke.training.block import SeedBlock
 from notafluke.training.engine import train_block
 from notafluke.training.recipe import Recipe
 from notafluke.training.results import SeedResult
@@ -310,3 +314,137 @@ def test_a_full_disk_is_told_once_and_training_goes_on(
     told = [record.getMessage() for record in caplog.records if "no checkpoint" in record.getMessage()]
     reason = f"{tmp_path / BLOCK.file_name}: cannot be stored: No space left on device"
     assert told == [f"no checkpoint: {reason}; training goes on, and an interruption would lose it"]
+
+
+def test_a_checkpoint_of_another_kind_of_cpu_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last digits would be of both, and no machine could repeat the run."""
+    expected = undisturbed("windows", tmp_path)[1]
+    with pytest.raises(Stopped):
+        train("windows", Ticking(tmp_path, 9))
+    monkeypatch.setattr(checkpoints, "machine", lambda device: "another")
+    again = Ticking(tmp_path, None)
+    assert fingerprint(train("windows", again)) == expected
+    assert again.steps == undisturbed("windows", tmp_path)[0]
+    assert "and this is another: the block starts again" in caplog.text
+
+
+class Numpy(Lotto):
+    """Its metrics are numbers of NumPy, which PyTorch does not read again."""
+
+    def validation_metrics(self, data: Any, predictions: Any) -> dict[str, float]:
+        return {name: np.float64(value) for name, value in super().validation_metrics(data, predictions).items()}
+
+
+def test_metrics_of_numpy_are_kept_as_numbers(tmp_path: Path) -> None:
+    recipe, _ = case("windows")
+    task = Numpy(numbers=7, drawn=2, window=3, train_size=25, validation_size=9, test_size=11)
+    checkpoint = Ticking(tmp_path, 9)
+    with pytest.raises(Stopped):
+        train_block(recipe, task, SEEDS, 0, checkpoint=checkpoint)
+    stored = read_checkpoint(checkpoint.path)
+    assert stored is not None and stored.where == "epoch 2, step 2"
+
+
+def test_what_cannot_be_kept_is_told_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A schedule of one's own that holds a function."""
+    recipe, task = case("windows")
+
+    class Own(torch.optim.lr_scheduler.LambdaLR):
+        def state_dict(self) -> dict[str, Any]:
+            return super().state_dict() | {"own": lambda: None}
+
+    def optimizer(parameters: Any, steps: int) -> Own:
+        return Own(torch.optim.Adam(parameters, lr=0.01), lambda step: 1.0)
+
+    own = replace(recipe, optimizer=optimizer)
+    expected = fingerprint(train_block(own, task, SEEDS, 0))
+    assert fingerprint(train_block(own, task, SEEDS, 0, checkpoint=Ticking(tmp_path, None))) == expected
+    assert caplog.text.count("no checkpoint: ") == 1
+
+
+class Failing:
+    """An objective that fails at its n-th call."""
+
+    def __init__(self, recipe: Recipe, calls: int, failure: BaseException) -> None:
+        self.recipe, self.calls, self.failure = recipe, calls, failure
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        self.calls -= 1
+        if self.calls == 0:
+            raise self.failure
+        assert self.recipe.loss is not None
+        return self.recipe.loss(prediction, target)
+
+
+def test_a_run_that_fails_alone_keeps_its_epochs() -> None:
+    recipe = recipe_of(output="linear", task="adding")
+    task = Adding(length=4, train_size=12, validation_size=5, test_size=5)
+    whole = train_block(recipe, task, [4], 0)[0]
+    broken = replace(recipe, loss=Failing(recipe, 8, ArithmeticError("cursed\nindeed")))
+    with pytest.raises(ArithmeticError):
+        train_block(broken, task, [4], 0)
+    broken = replace(recipe, loss=Failing(recipe, 8, ArithmeticError("cursed\nindeed")))
+    (crashed,) = train_block(broken, task, [4], 0, raises=False)
+    assert (crashed.outcome, crashed.reason) == ("crashed", "ArithmeticError: cursed")
+    assert crashed.last_epoch == 1 and crashed.history == whole.history[:2]
+    assert crashed.test_metrics == {} and crashed.weight_digest == ""
+
+
+def test_a_component_that_ends_the_process_is_a_failure() -> None:
+    recipe = recipe_of(output="linear", task="adding")
+    task = Adding(length=4, train_size=12, validation_size=5, test_size=5)
+    broken = replace(recipe, loss=Failing(recipe, 3, SystemExit(0)))
+    with pytest.raises(RuntimeError, match=r"has called sys\.exit"):
+        train_block(broken, task, [4], 0)
+
+
+def test_a_signal_within_lightning_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning has a handler of its own for SIGTERM, which ends the process with exit code 0."""
+    expected = undisturbed("windows", tmp_path)[1]
+    original, sent = SeedBlock.on_train_epoch_end, []
+
+    def then_signal(block: SeedBlock) -> None:
+        original(block)
+        if not sent:
+            sent.append(block.epoch)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SeedBlock, "on_train_epoch_end", then_signal)
+    with pytest.raises(Stopped), stoppable() as interruption, interruption.waits():
+        train("windows", BlockCheckpoint(tmp_path, BLOCK, interruption))
+    assert sent == [1]
+    again = Ticking(tmp_path, None)
+    assert fingerprint(train("windows", again)) == expected
+    assert again.steps < undisturbed("windows", tmp_path)[0]
+
+
+class Overflowing(Lotto):
+    """One seed's last validation sample is infinite: it has learned from the others by then, and diverges."""
+
+    def load(self, seed: int, replica: int) -> Any:
+        data = super().load(seed, replica)
+        if seed == SEEDS[0]:
+            inputs = data.validation.inputs.copy()
+            inputs[-1] = np.inf
+            return replace(data, validation=replace(data.validation, inputs=inputs))
+        return data
+
+
+def test_a_time_limit_within_the_look_ahead_leaves_the_weights_of_the_end_of_the_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = recipe_of(online="true", trainer__max_epochs="1")
+    task = Overflowing(numbers=7, drawn=2, window=3, train_size=25, validation_size=9, test_size=11)
+    whole = {own.seed: own for own in train_block(recipe, task, SEEDS, 0)}
+    assert whole[SEEDS[0]].outcome == "diverged" and whole[SEEDS[1]].outcome == "ok"
+
+    def late(block: SeedBlock) -> float:
+        return 1.0 if block.look_ahead is not None and block.look_ahead.split == "test" else 0.0
+
+    monkeypatch.setattr(SeedBlock, "seconds", property(late))
+    limited = {own.seed: own for own in train_block(recipe, task, SEEDS, 0, time_limit=0.5)}
+    assert limited[SEEDS[1]].outcome == "timeout"
+    assert limited[SEEDS[0]].outcome == "diverged"
+    assert limited[SEEDS[0]].weight_digest == whole[SEEDS[0]].weight_digest

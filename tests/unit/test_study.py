@@ -464,6 +464,16 @@ class TestOverrides:
         assert expected in refusal(conf, self.study(make), override)
 
 
+    def test_a_time_limit_is_no_other_study_but_holds(self, conf: Path, make: Make) -> None:
+        name = make()
+        plain, limited = load(conf, name), load(conf, name, "trainer.time_limit=9", "trainer.keep=best")
+        assert (limited.name, limited.digest) == (plain.name, plain.digest)
+        assert limited.design_digest == plain.design_digest
+        for arms in limited.arms.values():
+            assert {arm.overrides["trainer.time_limit"] for arm in arms} == {"9"}
+            assert {arm.overrides["trainer.keep"] for arm in arms} == {"best"}
+
+
 class TestText:
     @pytest.mark.parametrize("overrides", [[], ["seed=range(0,3)"], ["task=stock", "activation=tanh,relu"]], ids=str)
     def test_the_text_tree_is_read_back(self, conf: Path, overrides: list[str]) -> None:

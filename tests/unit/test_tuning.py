@@ -184,3 +184,45 @@ class TestStudies:
     def test_an_unknown_choice(self, own_conf: Path) -> None:
         with pytest.raises(UsageError, match=r"tune=rate; valid: lr, none"):
             compose_run(own_conf, {"task": "adding", "tune": "rate"})
+
+
+class TestFailures:
+    def test_a_time_limit_while_it_chooses_is_no_choice(self, own_conf: Path) -> None:
+        """Else the runs of this very key would train at a rate that only a slow machine chooses."""
+        limited = train_cell([*TUNED, "seed=0,1", "trainer.time_limit=0.0001"], "single")
+        cell = make_cell(compose_run(own_conf, by_key(TUNED)))
+        assert [own.outcome for own in limited] == ["timeout", "timeout"]
+        assert "while the learning rate was chosen" in limited[0].reason
+        assert limited[0].run_key == cell.run_key(0)
+        assert not (Path(cell.folder) / "tuning.json").exists() and not list(Path(cell.folder).glob("checkpoint-*"))
+        for seed in (0, 1):
+            (cell.run_folder(seed) / "metrics.json").unlink()
+        again = train_cell([*TUNED, "seed=0,1"], "single")
+        tuning = read_tuning(Path(cell.folder), cell.key)
+        assert tuning is not None and None not in [score for own in tuning.scores for score in own]
+        assert {own.learning_rate for own in again} == {tuning.learning_rate}
+
+    def test_a_crash_while_it_chooses_is_one_of_all_seeds(
+        self, own_conf: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = Adding.validation_metrics
+
+        def cursed(self: Adding, data: Any, predictions: Any) -> dict[str, float]:
+            if data.seed_is_cursed:
+                raise ArithmeticError("cursed")
+            return original(self, data, predictions)
+
+        load = Adding.load
+
+        def loaded(self: Adding, seed: int, replica: int) -> Any:
+            data = load(self, seed, replica)
+            object.__setattr__(data, "seed_is_cursed", seed == FIRST_SEED + 1)
+            return data
+
+        monkeypatch.setattr(Adding, "load", loaded)
+        monkeypatch.setattr(Adding, "validation_metrics", cursed)
+        records = train_cell([*TUNED, "seed=0"], "single")
+        assert [own.outcome for own in records] == ["crashed"]
+        assert records[0].reason == "ArithmeticError: cursed, while the learning rate was chosen"
+        cell = make_cell(compose_run(own_conf, by_key(TUNED)))
+        assert not (Path(cell.folder) / "tuning.json").exists()
