@@ -465,7 +465,7 @@ class TestOverrides:
 
 
     def test_a_time_limit_is_no_other_study_but_holds(self, conf: Path, make: Make) -> None:
-        name = make()
+        name = self.study(make)
         plain, limited = load(conf, name), load(conf, name, "trainer.time_limit=9", "trainer.keep=best")
         assert (limited.name, limited.digest) == (plain.name, plain.digest)
         assert limited.design_digest == plain.design_digest
