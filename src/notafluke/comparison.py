@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from notafluke.configuration import component_options, flatten
+from notafluke.configuration import NOT_PART_OF_A_RUN, SETTINGS, component_options, flatten
 from notafluke.environments import read_environment
 from notafluke.records import SAMPLES, SERIES, WEIGHTS, RunRecord, read_history, read_record
 from notafluke.tuning import Tuning, read_tuning
@@ -28,8 +27,8 @@ NOTHING = "-"
 class StoredRun:
     """All that is recorded of a run.
 
-    ``arrays`` are those of predictions.npz, ``samples`` the SHA-256 of what the network wrote, ``environment`` the full
-    description of its surroundings (environments), empty where it is not there.
+    ``arrays`` are those of predictions.npz, ``samples`` the SHA-256 of what the network wrote, as recorded,
+    ``environment`` the full description of its surroundings (environments), empty where it is not there.
     """
 
     folder: Path
@@ -66,17 +65,18 @@ class Difference:
 class Comparison:
     """What was compared of the results of two runs, in words, and what differs, the first in time first.
 
-    ``whole``: both outcomes are content, so that all was compared.
+    ``whole``: both outcomes are content, so that all was compared. ``epochs``: how many epochs both have.
     """
 
     compared: tuple[str, ...]
     differences: tuple[Difference, ...]
     whole: bool
+    epochs: int
 
     @property
     def identical(self) -> bool:
-        """Whether something was compared and nothing differs."""
-        return bool(self.compared) and not self.differences
+        """Whether the end of the runs was compared, or at least an epoch, and nothing differs."""
+        return (self.whole or self.epochs > 0) and not self.differences
 
 
 def read_run(folder: Path, results: Path | None = None) -> StoredRun:
@@ -91,7 +91,6 @@ def read_run(folder: Path, results: Path | None = None) -> StoredRun:
     if (folder / "predictions.npz").is_file():
         with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    written = (path for path in sorted((folder / SAMPLES).rglob("*")) if path.is_file())
     digest = str(record.provenance.get("environment", ""))
     environment = read_environment(results, digest) if results is not None and digest else None
     return StoredRun(
@@ -101,8 +100,9 @@ def read_run(folder: Path, results: Path | None = None) -> StoredRun:
         history=read_history(folder),
         arrays=arrays,
         samples={
-            path.relative_to(folder / SAMPLES).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in written
+            name.removeprefix(f"{SAMPLES}/"): digest
+            for name, digest in sorted(record.files.items())
+            if name.startswith(f"{SAMPLES}/")
         },
         tuning=read_tuning(folder.parent, record.cell_key),
         environment=environment or {},
@@ -112,21 +112,28 @@ def read_run(folder: Path, results: Path | None = None) -> StoredRun:
 # ---- what they gave --------------------------------------------------------------------------------------------------
 
 
-def compare_results(first: StoredRun, second: StoredRun) -> Comparison:
+def compare_results(first: StoredRun, second: StoredRun, trained_again: bool = False) -> Comparison:
     """Compare what two runs gave.
 
-    Of a run whose outcome is no content (crashed, timeout), only the choice of the learning rate and the epochs that
-    both have.
+    Where an outcome is no content (crashed, timeout), only the choice of the learning rate, the epochs that both have
+    and the outcome. ``trained_again``: the second is to be the first once more, so that how it ends and after how many
+    epochs need not come again where the first's outcome is no content.
     """
     whole = first.is_content and second.is_content
     compared: list[str] = []
     differences: list[Difference] = []
-    parts: list[_Part] = [_tuning, _learning_rate, _history, *([_rest] if whole else [])]
+    parts: list[_Part] = [_tuning, _learning_rate, _history]
+    if whole:
+        parts += [_number_of_epochs, _rest]
+    elif not trained_again:
+        parts += [_end, _number_of_epochs]
+    elif first.is_content:
+        parts.append(_end)
     for part in parts:
         words, found = part(first, second)
         compared += words
         differences += found
-    return Comparison(tuple(compared), tuple(differences), whole)
+    return Comparison(tuple(compared), tuple(differences), whole, min(len(first.history), len(second.history)))
 
 
 _Part = Callable[[StoredRun, StoredRun], tuple[list[str], list[Difference]]]
@@ -135,7 +142,11 @@ _Part = Callable[[StoredRun, StoredRun], tuple[list[str], list[Difference]]]
 def _tuning(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
     one, other = first.tuning, second.tuning
     if one is None or other is None:
-        return [], []
+        tuned = all(run.config.get("tune") == "lr" for run in (first, second))
+        if one is other or not tuned or not (_has_chosen(first) and _has_chosen(second)):
+            return [], []
+        there = ["there" if own is not None else NOTHING for own in (one, other)]
+        return [], [Difference("tuning", "", *there)]
     if (one.rates, one.seeds) != (other.rates, other.seeds):
         tried = [f"{_shown(own.rates)} with seeds {_shown(own.seeds)}" for own in (one, other)]
         return ["tuning"], [Difference("tuning", "learning rates that were tried", *tried)]
@@ -148,8 +159,15 @@ def _tuning(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Differ
 
 
 def _learning_rate(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
+    if not (_has_chosen(first) and _has_chosen(second)):
+        return [], []
     rates = first.record.learning_rate, second.record.learning_rate
     return [], list(_unequal("learning rate", [("", *rates)]))
+
+
+def _has_chosen(run: StoredRun) -> bool:
+    """Whether the learning rate is the run's own: what ends while it is chosen records the one to start from."""
+    return run.config.get("tune") != "lr" or run.tuning is not None or run.is_content
 
 
 def _history(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
@@ -162,28 +180,42 @@ def _history(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Diffe
         cells = [(name, one[epoch].get(name), other[epoch].get(name)) for name in columns]
         for found in _unequal(f"epoch {epoch} of history.csv", cells):
             return compared, [found]
-    if len(one) != len(other) and first.is_content and second.is_content:
-        return compared, [Difference("history", "number of epochs", str(len(one)), str(len(other)))]
     return compared, []
+
+
+def _number_of_epochs(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
+    return [], list(_unequal("history", [("number of epochs", len(first.history), len(second.history))]))
+
+
+def _end(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
+    """How two runs have ended of which one at least crashed or ran out of time."""
+    return [], list(_unequal("outcome", [("", _outcome(first.record), _outcome(second.record))]))
 
 
 def _rest(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Difference]]:
     """What stands at the end of a run whose outcome is content."""
     one, other = first.record, second.record
     plain = [
-        ("outcome", one.outcome, other.outcome),
+        ("outcome", _outcome(one), _outcome(other)),
         ("last epoch", one.last_epoch, other.last_epoch),
         ("best epoch", one.best_epoch, other.best_epoch),
         ("weight digest", one.weight_digest, other.weight_digest),
         ("parameters", one.parameters, other.parameters),
+        ("chosen at the edge of the grid", one.at_grid_edge, other.at_grid_edge),
+        ("primary metric", one.primary_metric, other.primary_metric),
     ]
-    compared = [f"outcome {one.outcome}", "best epoch", _counted(len(one.validation), "validation metric")]
+    compared = [f"outcome {one.outcome}", "best epoch"]
     differences = [Difference(name, "", _shown(own), _shown(its)) for name, own, its in plain if own != its]
-    differences += _unequal("validation", _by_name(one.validation, other.validation))
-    differences += _unequal("test", _by_name(one.metrics, other.metrics))
-    if one.metrics:
-        compared.append(_counted(len(one.metrics), "test metric"))
-    differences += _unequal("baseline", _by_name(_baselines(one), _baselines(other)))
+    differences += _unequal("direction", _by_name(one.directions, other.directions))
+    differences += _unequal("unit", _by_name(one.units, other.units))
+    for what, values in (
+        ("validation metric", (one.validation, other.validation)),
+        ("test metric", (one.metrics, other.metrics)),
+        ("baseline", (_baselines(one), _baselines(other))),
+    ):
+        rows = _by_name(*values)
+        differences += _unequal(what.removesuffix(" metric"), rows)
+        compared += _numbers_compared(what, rows)
     for name, own, its in _by_name(first.arrays, second.arrays):
         differences += _array_difference(name, own, its, first.arrays.get("index"))
     if (predictions := first.arrays.get("predictions")) is not None:
@@ -199,6 +231,17 @@ def _rest(first: StoredRun, second: StoredRun) -> tuple[list[str], list[Differen
         differences += _unequal(WEIGHTS, [("", *best)])
     compared.append(f"weight digest {one.weight_digest[:16]}")
     return compared, differences
+
+
+def _outcome(record: RunRecord) -> str:
+    return f"{record.outcome} ({record.reason})" if record.reason else record.outcome
+
+
+def _numbers_compared(what: str, rows: Sequence[tuple[str, Any, Any]]) -> list[str]:
+    """How many numbers there are; a record does not tell those that are not finite (NaN, infinity) from each other."""
+    finite = [name for name, own, its in rows if own is not None or its is not None]
+    counts = [_counted(len(finite), what)] if finite else []
+    return counts + ([f"{_counted(len(rows) - len(finite), what)} not finite"] if len(finite) < len(rows) else [])
 
 
 def _baselines(record: RunRecord) -> dict[str, float]:
@@ -236,7 +279,7 @@ def _form(array: NDArray[Any]) -> str:
 def configuration_differences(first: StoredRun, second: StoredRun) -> list[Difference]:
     """The keys of two configurations whose values differ, without what only describes or carries out.
 
-    The learning rate that was chosen (tune=lr) is a result, and not among them.
+    The learning rate that was chosen (tune=lr) is a result, and not among them; the seed is.
     """
     pairs = _by_name(_settings(first), _settings(second))
     return [Difference("", name, _shown(own), _shown(its)) for name, own, its in pairs if own != its]
@@ -246,13 +289,12 @@ def _settings(run: StoredRun) -> dict[str, Any]:
     sections = {
         key: component_options(run.config, key) if isinstance(value, Mapping) else value
         for key, value in run.config.items()
-        if key != "execution"
+        if key == "seed" or key not in NOT_PART_OF_A_RUN
     }
     device = run.config.get("execution", {}).get("device")
     settings = flatten(sections) | {"execution.device": device}
-    if run.config.get("tune") == "lr":
-        settings.pop("optimizer.lr", None)
-    return settings
+    unused = (*SETTINGS, "optimizer.lr" if run.config.get("tune") == "lr" else "tuning_seeds")
+    return {name: value for name, value in settings.items() if name not in unused}
 
 
 def surroundings_differences(first: StoredRun, second: StoredRun) -> list[Difference]:

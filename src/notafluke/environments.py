@@ -41,6 +41,14 @@ DIFF = (
 )
 
 
+_other_results: list[Path] = []
+
+
+def leave_out(folders: Iterable[Path]) -> None:
+    """In this process, and for good: what lies in these folders is no source either, they hold results too."""
+    _other_results.extend(folders)
+
+
 def store_environment(results: Path) -> str:
     """Describe this process and store that unless it is there; the SHA-256 of the file. Imports torch."""
     content = (json.dumps(describe(results), indent=1, sort_keys=True) + "\n").encode()
@@ -117,8 +125,8 @@ def uncommitted(results: Path) -> dict[str, Any]:
 
 def _untracked_sources(results: Path) -> list[str]:
     """Source files of the working folder that git does not know, without results and hidden folders."""
-    # Its usual name too: a run that is reproduced has a folder of results of its own, but the same surroundings.
-    left_out = (f"{Path(os.path.relpath(results)).as_posix()}/", "results/")
+    # The usual name too, whatever this run's folder of results is called.
+    left_out = ("results/", *(f"{Path(os.path.relpath(folder)).as_posix()}/" for folder in (results, *_other_results)))
     listed = git_bytes("ls-files", "--others", "--exclude-standard", "-z")[0]
     return [
         name

@@ -33,9 +33,12 @@ class StorageError(UsageError):
 class Stopped(BaseException):
     """The process was asked to stop by a signal. No Exception, so that nobody takes it for a failure of a component."""
 
-    def __init__(self, number: signal.Signals) -> None:
-        """Say by which signal; the exit code is that of a process which the signal has ended."""
-        super().__init__(f"stopped by {number.name}; what is recorded stays, and the same command goes on from there")
+    def __init__(
+        self, number: signal.Signals, then: str = "what is recorded stays, and the same command goes on from there"
+    ) -> None:
+        """Say by which signal, and what is ``then``; the exit code is that of a process which the signal has ended."""
+        super().__init__(f"stopped by {number.name}; {then}")
+        self.number = number
         self.exit_code = 128 + number
 
 

@@ -110,11 +110,11 @@ def _key_in_mlflow(run_id: str, results: Path) -> str:
 
     Raises UsageError for a run of MLflow that is not one seed's.
     """
-    from notafluke.tracking import tracking_uri
+    from notafluke.tracking import local_files, tracking_uri
 
     uri = tracking_uri(results)
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:") and not database.is_file():
+    files = local_files(uri)
+    if files and not files[0].exists():
         return ""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

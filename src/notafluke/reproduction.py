@@ -17,22 +17,31 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from notafluke.comparison import Comparison, Difference, StoredRun, compare_results, read_run, surroundings_differences
-from notafluke.errors import UsageError
+from notafluke.comparison import (
+    CONTENT,
+    Comparison,
+    Difference,
+    StoredRun,
+    compare_results,
+    read_run,
+    surroundings_differences,
+)
+from notafluke.errors import Stopped, UsageError
 from notafluke.finding import results_of
 from notafluke.interruption import stoppable
 from notafluke.plan import Plan
-from notafluke.records import METRICS
+from notafluke.records import METRICS, read_record
 from notafluke.seal import seal
-from notafluke.tasks.dataset import RAW
+from notafluke.tasks.base import Task
+from notafluke.tasks.dataset import RAW, DatasetTask, read_prepared
 from notafluke.tuning import FACTORS, FILE
 
 REQUEST, ANSWER, OWN_RESULTS = "request.json", "answer.json", "results"
 TRACKING_URI, SEALED_URI = "MLFLOW_TRACKING_URI", "NOTAFLUKE_SEALED_URI"
-DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def reproduce(folder: Path, results: Path, keep: bool = False) -> Reproduction:
     own_results = results_of(folder) or results
     stored = read_run(folder, own_results)
     request = request_of(stored, own_results, {results.resolve(), own_results.resolve()})
-    with stoppable(), _workplace(keep) as place:
+    with _starting_again(), stoppable(), _workplace(keep) as place:
         (place / REQUEST).write_text(json.dumps(request), encoding="utf-8")
         began = time.monotonic()
         again_folder = _train_again(place, folder)
@@ -73,7 +82,7 @@ def reproduce(folder: Path, results: Path, keep: bool = False) -> Reproduction:
         return Reproduction(
             stored=stored,
             again=again,
-            comparison=compare_results(stored, again),
+            comparison=compare_results(stored, again, trained_again=True),
             surroundings=tuple(surroundings_differences(stored, again)),
             seconds=seconds,
             kept=again_folder if keep else None,
@@ -81,12 +90,25 @@ def reproduce(folder: Path, results: Path, keep: bool = False) -> Reproduction:
 
 
 def sample_runs(plan: Plan, count: int, seed: int) -> list[Path]:
-    """The folders of some recorded runs of a study, the same for the same seed. Raises UsageError without any."""
+    """The folders of some recorded runs of a study, the same for the same seed. Raises UsageError without any.
+
+    Of those whose outcome is content; also a run whose record is damaged, so that it is told.
+    """
     folders = [cell.run_folder(own) for cell in plan.distinct_cells for own in plan.study.seeds]
     recorded = [folder for folder in folders if (folder / METRICS).is_file()]
     if not recorded:
         raise UsageError(f"study {plan.study.name}: no run of it is recorded")
-    return random.Random(seed).sample(recorded, min(count, len(recorded)))
+    random.Random(seed).shuffle(recorded)
+    # Read one by one: a study may have thousands.
+    chosen = list(islice(filter(_is_content, recorded), count))
+    if not chosen:
+        raise UsageError(f"study {plan.study.name}: no run of it came to an end ({' or '.join(CONTENT)})")
+    return chosen
+
+
+def _is_content(folder: Path) -> bool:
+    record = read_record(folder)
+    return record is None or record.outcome in CONTENT
 
 
 def request_of(stored: StoredRun, own_results: Path, all_results: Collection[Path]) -> dict[str, Any]:
@@ -111,20 +133,24 @@ def request_of(stored: StoredRun, own_results: Path, all_results: Collection[Pat
         "data": str((own_results / "data").resolve()),
         "closed": [str(path) for path in sorted({*all_results, stored.folder.resolve(), *_tracked_files(all_results)})],
         "open": [str(path / "data") for path in sorted(all_results)],
+        "results": [str(path) for path in sorted(all_results)],
     }
 
 
 def _tracked_files(all_results: Collection[Path]) -> Iterator[Path]:
     """The database of MLflow, wherever it lies on this machine."""
-    from notafluke.tracking import tracking_uri
+    from notafluke.tracking import local_files, tracking_uri
 
     for results in all_results:
-        uri = tracking_uri(results)
-        if "://" not in uri or uri.startswith(("sqlite:", "file:")):
-            place = (
-                uri.partition("://")[2].removeprefix("/") if uri.startswith("sqlite:") else uri.removeprefix("file://")
-            )
-            yield from (Path(f"{place}{suffix}").resolve() for suffix in DATABASE_SUFFIXES)
+        yield from local_files(tracking_uri(results))
+
+
+@contextmanager
+def _starting_again() -> Iterator[None]:
+    try:
+        yield
+    except Stopped as stopped:
+        raise Stopped(stopped.number, "no result has changed, and the same command starts again") from None
 
 
 @contextmanager
@@ -170,19 +196,21 @@ def train_request(place: Path) -> Path:
     seal(map(Path, request["closed"]), [*map(Path, request["open"]), place])
     from notafluke import components
     from notafluke.configuration import RunConfig, conf_folder
+    from notafluke.environments import leave_out
     from notafluke.interruption import Interruption
     from notafluke.plan import make_cell
     from notafluke.preparation import prepare_data
     from notafluke.train import CellTraining
     from notafluke.trust import require_trusted
 
+    leave_out(map(Path, request["results"]))
     config = _executed_here(request["config"], place / OWN_RESULTS, request["limited"])
     require_trusted(config, conf_folder())
     choices = {**dict.fromkeys(config, "as recorded"), **request["changes"], "task": request["task"]}
     run = RunConfig(config, choices, request["changes"], {})
     _check_device(config["execution"]["device"])
     task = components.build_task(config)
-    _copy_data(task.prepared_folder(), Path(request["data"]), place / OWN_RESULTS / "data")
+    copy_data(task, Path(request["data"]), place / OWN_RESULTS / "data")
     prepare_data(run)
     cell = make_cell(run)
     seed = config["seed"]
@@ -207,15 +235,20 @@ def _check_device(device: str) -> None:
             )
 
 
-def _copy_data(folder: Path | None, stored: Path, own: Path) -> None:
-    """Copy the prepared data of a task, or else the downloads that they are prepared from."""
+def copy_data(task: Task, stored: Path, own: Path) -> None:
+    """Copy the prepared data of a task; unless they are whole, the downloads that they are prepared from as well.
+
+    ``stored`` is ``<results>/data``, ``own`` the same of the new run.
+    """
+    folder = task.prepared_folder()
     if folder is None:
         return
-    source = stored / folder.name
-    if not source.is_dir():
-        source = stored / RAW
-    if source.is_dir():
-        shutil.copytree(source, own / source.name)
+    names = [folder.name]
+    if not isinstance(task, DatasetTask) or read_prepared(task.dataset, stored.parent) is None:
+        names.append(RAW)
+    for name in names:
+        if (stored / name).is_dir():
+            shutil.copytree(stored / name, own / name)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Callable
@@ -124,6 +125,7 @@ def test_a_run_is_identical_to_itself_and_all_of_it_was_compared() -> None:
         "best epoch",
         "1 validation metric",
         "2 test metrics",
+        "1 baseline",
         "4 predictions",
         "1 series over them",
         "1 file that the network wrote",
@@ -152,7 +154,12 @@ PREDICTION = RUN.arrays["predictions"][2, 1]
     ("other", "place", "first", "second"),
     [
         (with_record(outcome="diverged"), "outcome", "ok", "diverged"),
+        (with_record(outcome="crashed", reason="ValueError: no"), "outcome", "ok", "crashed (ValueError: no)"),
         (with_record(last_epoch=1), "last epoch", "2", "1"),
+        (with_record(at_grid_edge=True), "chosen at the edge of the grid", "no", "yes"),
+        (with_record(primary_metric="hits"), "primary metric", "mse", "hits"),
+        (with_record(directions={"mse": "higher", "hits": "higher"}), "direction, mse", "lower", "higher"),
+        (with_record(units={"mse": "%^2"}), "unit, hits", "", "-"),
         (with_record(best_epoch=0), "best epoch", "1", "0"),
         (with_record(weight_digest="00" * 32), "weight digest", "ef" * 32, "00" * 32),
         (with_record(learning_rate=0.03), "learning rate", "0.01", "0.03"),
@@ -230,18 +237,81 @@ def test_the_first_difference_in_time_comes_first() -> None:
     assert names == ["tuning", "epoch 1 of history.csv", "best epoch", "weight digest"]
 
 
+def without_content(outcome: str, epochs: int, **changes: Any) -> StoredRun:
+    """The run, that got no further than so many epochs."""
+    record = replace(RECORD, outcome=outcome, reason="a reason", metrics={}, weight_digest="", **changes)
+    return replace(RUN, record=record, arrays={}, samples={}, history=RUN.history[:epochs])
+
+
 @pytest.mark.parametrize("outcome", ["crashed", "timeout"])
-def test_of_an_outcome_that_is_no_content_only_common_epochs_count(outcome: str) -> None:
-    broken = replace(RUN, record=replace(RECORD, outcome=outcome, metrics={}, weight_digest=""), tuning=None, arrays={})
-    short = replace(broken, history=RUN.history[:2])
-    for pair in ((RUN, short), (short, RUN), (short, short)):
-        found = compare_results(*pair)
-        assert found.identical and not found.whole
-        assert found.compared == ("2 epochs x 2 columns of the history",)
-    wrong = replace(short, history=with_history(1, "mse", 9.0).history[:2])
-    assert only_difference(compare_results(RUN, wrong)) == ("epoch 1 of history.csv, mse", "0.1", "9.0")
-    nothing = compare_results(RUN, replace(broken, history=[]))
-    assert not nothing.identical and not nothing.compared and not nothing.differences
+def test_an_outcome_that_is_no_content_need_not_come_again_but_the_common_epochs(outcome: str) -> None:
+    short, longer = without_content(outcome, 2), without_content(outcome, 3)
+    for again in (RUN, short, longer, without_content("crashed", 2)):
+        found = compare_results(short, again, trained_again=True)
+        assert found.identical and not found.whole and found.epochs == 2
+        assert found.compared == ("4 scores of the tuning", "2 epochs x 2 columns of the history")
+    wrong = replace(longer, history=with_history(1, "mse", 9.0).history)
+    found = compare_results(short, wrong, trained_again=True)
+    assert only_difference(found) == ("epoch 1 of history.csv, mse", "0.1", "9.0")
+
+
+@pytest.mark.parametrize("outcome", ["crashed", "timeout"])
+@pytest.mark.parametrize("epochs", [0, 2, 3])
+@pytest.mark.parametrize("stored", [RUN, replace(with_record(outcome="diverged", metrics={}), arrays={}, samples={})])
+def test_content_that_ends_otherwise_when_trained_again_is_never_identical(
+    outcome: str, epochs: int, stored: StoredRun
+) -> None:
+    found = compare_results(stored, without_content(outcome, epochs), trained_again=True)
+    assert only_difference(found) == ("outcome", stored.record.outcome, f"{outcome} (a reason)")
+    assert not found.whole
+
+
+@pytest.mark.parametrize("outcome", ["crashed", "timeout"])
+def test_the_tuning_alone_makes_no_run_identical(outcome: str) -> None:
+    found = compare_results(without_content(outcome, 0), RUN, trained_again=True)
+    assert found.compared == ("4 scores of the tuning",) and not found.differences
+    assert not found.identical
+
+
+def test_side_by_side_runs_that_end_otherwise_differ() -> None:
+    crashed, timeout = without_content("crashed", 2), without_content("timeout", 2)
+    for one, other in ((crashed, RUN), (RUN, crashed), (crashed, timeout)):
+        names = [found.name for found in compare_results(one, other).differences]
+        assert names[0] == "outcome" and not two_runs(one, other).identical
+    longer = compare_results(crashed, without_content("crashed", 3))
+    assert only_difference(longer) == ("history, number of epochs", "2", "3")
+    assert two_runs(crashed, crashed).identical
+    assert difference_content(two_runs(crashed, crashed))["all_compared"] is False
+
+
+def test_a_choice_of_the_learning_rate_that_only_one_has_is_told() -> None:
+    tuned = replace(RUN, config={**CONFIG, "tune": "lr"})
+    assert only_difference(compare_results(tuned, replace(tuned, tuning=None))) == ("tuning", "there", "-")
+    assert compare_results(tuned, replace(RUN, tuning=None)).identical, "the configurations say that one was not tuned"
+
+
+def test_a_run_that_ends_while_its_learning_rate_is_chosen_differs_in_the_outcome_alone() -> None:
+    tuned = {**CONFIG, "tune": "lr"}
+    early = replace(without_content("crashed", 0, learning_rate=0.1), config=tuned, tuning=None)
+    found = only_difference(compare_results(replace(RUN, config=tuned), early, trained_again=True))
+    assert found == ("outcome", "ok", "crashed (a reason)")
+    late = replace(without_content("timeout", 2), config=tuned)
+    nothing = compare_results(late, early, trained_again=True)
+    assert not nothing.compared and not nothing.differences and not nothing.identical
+
+
+def test_numbers_that_are_not_finite_are_counted_apart() -> None:
+    run = with_record(metrics={"mse": None, "hits": 3.0}, validation={"mse": None})
+    found = compare_results(run, run)
+    assert found.identical
+    names = [name for name in found.compared if "metric" in name]
+    assert names == ["1 validation metric not finite", "1 test metric", "1 test metric not finite"]
+
+
+def test_diverged_runs_share_the_reason() -> None:
+    loss, metric = (with_record(outcome="diverged", reason=f"{what} not finite") for what in ("loss", "metric"))
+    found = only_difference(compare_results(loss, metric))
+    assert found == ("outcome", "diverged (loss not finite)", "diverged (metric not finite)")
 
 
 def test_diverged_runs_are_compared_as_they_are() -> None:
@@ -266,6 +336,14 @@ def test_configurations_are_compared_by_key_without_what_only_describes_or_execu
         "task.source": ("arch", "own.csv"),
         "execution.device": ("cpu", "cuda"),
     }
+
+
+def test_what_is_no_part_of_a_run_is_no_difference_of_configurations_but_the_seed() -> None:
+    trainer = {"max_epochs": 3, "time_limit": 60, "keep": "best"}
+    other = replace(RUN, config={**CONFIG, "trainer": trainer, "trust": ["own"], "tuning_seeds": 5, "seed": 4})
+    assert [found.name for found in configuration_differences(RUN, other)] == ["seed"]
+    tuned = [replace(RUN, config={**CONFIG, "tune": "lr", "tuning_seeds": count}) for count in (3, 5)]
+    assert [found.name for found in configuration_differences(*tuned)] == ["tuning_seeds"]
 
 
 def test_a_chosen_learning_rate_is_no_part_of_the_configuration() -> None:
@@ -318,7 +396,10 @@ def test_a_stored_run_is_read_back_and_identical_to_itself(tmp_path: Path) -> No
     write_tuning(folder.parent, TUNING)
     stored = read_run(folder)
     assert compare_results(stored, read_run(folder)).identical
-    assert set(stored.samples) == {"b.txt"} and stored.tuning == TUNING and stored.config == CONFIG
+    (folder / "samples" / ".DS_Store").write_text("no sample", encoding="utf-8")
+    assert read_run(folder).samples == stored.samples
+    assert stored.samples == {"b.txt": hashlib.sha256(b"text").hexdigest()}
+    assert stored.tuning == TUNING and stored.config == CONFIG
     again = replace(stored, record=replace(RECORD, metrics={"mse": None, "hits": 3.0}))
     assert compare_results(stored, again).identical
     with pytest.raises(FileNotFoundError):
@@ -370,7 +451,7 @@ def test_same_bits_is_the_same_text_in_hexadecimal(one: float, other: float) -> 
 
 def page_of(stored: StoredRun, again: StoredRun) -> str:
     """What `notafluke reproduce` prints, in one line."""
-    found = Reproduction(stored, again, compare_results(stored, again), (), 1.0, None)
+    found = Reproduction(stored, again, compare_results(stored, again, trained_again=True), (), 1.0, None)
     console = Console(file=io.StringIO(), width=200)
     console.print(reproduction_page(found))
     return " ".join(console.file.getvalue().split())
@@ -384,6 +465,15 @@ def test_the_page_says_how_far_a_record_promises_anything() -> None:
     text = page_of(crashed, RUN)
     assert "Outcome crashed, now ok: crashed and timeout are no content" in text
     assert "nothing to compare" in text and "identical" not in text
-    assert "Outcome ok, now crashed (ValueError: no)" in page_of(RUN, crashed)
+    text = page_of(RUN, crashed)
+    assert "Outcome ok, now crashed: only the epochs that both have could be compared." in text
+    assert "differs, first in: outcome stored ok again crashed (ValueError: no)" in text
+    timeout = without_content("timeout", 2)
+    text = page_of(timeout, timeout)
+    assert "the 2 epochs that both have are identical: 4 scores of the tuning, 2 epochs x 2 columns" in text
+    assert "the one epoch that both have is identical: " in page_of(timeout, without_content("timeout", 1))
+    assert "no epoch that both have (4 scores of the tuning: no difference)" in page_of(
+        without_content("timeout", 0), RUN
+    )
     text = page_of(RUN, with_history(1, "mse", 5.0))
     assert "differs, first in: epoch 1 of history.csv, mse stored 0.1 again 5.0" in text

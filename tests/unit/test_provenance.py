@@ -148,6 +148,18 @@ def test_untracked_sources_are_named(repository: Path) -> None:
     assert "# own.py" not in environment_file(RESULTS, store_environment(RESULTS)).read_text(encoding="utf-8")
 
 
+def test_results_of_another_name_are_no_sources(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that trains a run again has a folder of results of its own, but the same surroundings."""
+    config = repository / "outcomes" / "runs" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("a: 1\n", encoding="utf-8")
+    recorded = describe(Path("outcomes"))["code"]
+    assert recorded["untracked"] == {} and describe(RESULTS)["code"] != recorded
+    monkeypatch.setattr(environments, "_other_results", [])
+    environments.leave_out([config.parents[1]])
+    assert describe(repository.parent / "place")["code"] == recorded
+
+
 def test_what_lies_outside_the_working_folder_is_nobodys_business(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

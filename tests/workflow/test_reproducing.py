@@ -47,7 +47,7 @@ def test_a_run_of_a_block_is_reproduced_alone_and_a_changed_digit_is_found(proje
 
     done = project.within(cli.main, "reproduce", run_key[:10], "--keep", "--json", code=0)
     (found,) = json.loads(done.stdout)["runs"]
-    assert found["identical"] is found["same_key"] is True
+    assert found["identical"] is found["all_compared"] is found["same_key"] is True
     assert (found["run_key"], found["differences"]) == (run_key, [])
     # What the fixture has edited since.
     assert [own["what"] for own in found["surroundings"]] == ["uncommitted changes", "changed file conf/config.yaml"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from notafluke.commands.common import StudyOverrides, planned
 from notafluke.errors import UsageError
+from notafluke.redaction import redact
 
 app = typer.Typer()
 
@@ -29,7 +30,7 @@ def reproduce(
     """Train a run again and compare it bit by bit.
 
     From its recorded configuration with the code that is here, in a fresh process that cannot read the stored results;
-    results/ stays as it is. Exit code 0: identical, 1: it differs, 2: it cannot be tried.
+    results/ stays as it is. Exit code 0: identical, 1: it differs, 2: one cannot be tried; the others are.
     """
     from notafluke.finding import find_run
     from notafluke.report.comparing import reproduction_content, reproduction_page
@@ -41,18 +42,27 @@ def reproduce(
     if sample < 1:
         raise UsageError(f"--sample {sample}: expected a whole number of at least 1")
     results = _results()
-    folders = [find_run(text, results) for text in runs or []]
-    if study:
-        folders = [find_run(str(folder), results) for folder in sample_runs(planned(study, overrides), sample, seed)]
-    done = []
-    for folder in folders:
-        done.append(reproduce(folder, results, keep))
+    texts = runs or [str(folder) for folder in sample_runs(planned(study, overrides), sample, seed)]
+    contents: list[dict[str, Any]] = []
+    code = 0
+    for text in texts:
+        try:
+            own = reproduce(find_run(text, results), results, keep)
+        except UsageError as error:
+            if len(texts) == 1:
+                raise
+            typer.echo(redact(f"error: {error}"), err=True)
+            contents.append({"run": text, "error": redact(str(error))})
+            code = 2
+            continue
+        contents.append({"run": text, **reproduction_content(own)})
+        code = max(code, 0 if own.comparison.identical else 1)
         if not as_json:
-            show(reproduction_page(done[-1]))
+            show(reproduction_page(own))
     if as_json:
-        typer.echo(json.dumps({"runs": [reproduction_content(own) for own in done]}, indent=1))
-    if not all(own.comparison.identical for own in done):
-        raise typer.Exit(1)
+        typer.echo(json.dumps({"runs": contents}, indent=1))
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(epilog="Example: notafluke diff 3f2a9c 81d0e4")

@@ -59,7 +59,9 @@ def reproduction_content(own: Reproduction) -> dict[str, Any]:
         "run_key": own.stored.record.run_key,
         "folder": str(own.stored.folder),
         "identical": own.comparison.identical,
+        "all_compared": own.comparison.whole,
         "outcome": own.stored.record.outcome,
+        "outcome_again": own.again.record.outcome,
         "deterministic": own.stored.record.deterministic,
         "same_key": own.same_key,
         "compared": list(own.comparison.compared),
@@ -75,22 +77,31 @@ def _cautions(own: Reproduction) -> list[str]:
     if not record.deterministic:
         cautions.append("It was declared not to be reproducible: its record says deterministic: false.")
     outcomes = f"{record.outcome}, now {own.again.record.outcome}"
-    if not own.comparison.whole:
-        reason = f" ({own.again.record.reason})" if own.again.record.reason and own.stored.is_content else ""
+    if not own.stored.is_content:
         cautions.append(
-            f"Outcome {outcomes}{reason}: crashed and timeout are no content that a run comes to again, so only "
+            f"Outcome {outcomes}: crashed and timeout are no content that a run comes to again, so only "
             "the epochs that both have are compared."
         )
+    elif not own.again.is_content:
+        cautions.append(f"Outcome {outcomes}: only the epochs that both have could be compared.")
     return cautions
 
 
 def _result(comparison: Comparison, first: str, second: str) -> list[RenderableType]:
-    """Identical, and in what; or the first difference in full and the names of the others."""
-    if comparison.identical:
-        words = ", ".join(comparison.compared)
+    """Identical, how far and in what; or the first difference in full and the names of the others."""
+    words = ", ".join(comparison.compared)
+    if comparison.identical and comparison.whole:
         return [Text.assemble(("identical", "bold green"), f": {words}")]
+    if comparison.identical:
+        epochs = (
+            "the one epoch that both have is"
+            if comparison.epochs == 1
+            else (f"the {comparison.epochs} epochs that both have are")
+        )
+        return [Text.assemble((f"{epochs} identical", "bold yellow"), f": {words}")]
     if not comparison.differences:
-        return [Text("nothing to compare: there is no epoch that both have", style="bold yellow")]
+        rest = f" ({words}: no difference)" if words else ""
+        return [Text(f"nothing to compare: there is no epoch that both have{rest}", style="bold yellow")]
     one, *others = comparison.differences
     found: list[RenderableType] = [Text.assemble(("differs", "bold red"), f", first in: {one.name}")]
     width = max(len(first), len(second))
@@ -159,7 +170,8 @@ def difference_page(own: TwoRuns) -> RenderableType:
     ]
     if own.identical:
         compared = ", ".join(own.results.compared) or "of their results there is nothing to compare"
-        return Group(*parts, Text(f"no difference: {compared}"))
+        outcome = "" if own.results.whole else f", outcome {own.first.record.outcome}, so that no more can be compared"
+        return Group(*parts, Text(f"no difference: {compared}{outcome}"))
     parts += _table("configuration", own.configuration, ("first", "second"))
     parts += _table("surroundings", own.surroundings, ("first", "second"))
     parts += [Text("\nresults", style="bold"), *_result(own.results, "first", "second"), _metrics(*runs)]
@@ -179,6 +191,7 @@ def difference_content(own: TwoRuns) -> dict[str, Any]:
             for run in (own.first, own.second)
         ],
         "identical": own.identical,
+        "all_compared": own.results.whole,
         "configuration": _as_rows(own.configuration, "first", "second"),
         "surroundings": _as_rows(own.surroundings, "first", "second"),
         "compared": list(own.results.compared),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -46,6 +46,30 @@ log = logging.getLogger(__name__)
 def tracking_uri(results: Path) -> str:
     """``MLFLOW_TRACKING_URI``, or the SQLite database below the results folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(results / DATABASE).as_posix()}"
+
+
+def local_files(uri: str) -> list[Path]:
+    """What an address of MLflow names on this machine, absolute; none where it is a server or in memory.
+
+    A SQLite database with the files beside it, or the folder of MLflow's files.
+    """
+    is_database = uri.partition(":")[0].partition("+")[0] == "sqlite"
+    if is_database:
+        # sqlite:///relative, sqlite:////absolute, sqlite:///file:relative, each with ?options
+        uri = uri.partition("://")[2].removeprefix("/").partition("?")[0]
+    elif uri.startswith("file:"):
+        uri = uri.partition("?")[0]
+    elif "://" in uri or uri.startswith("databricks"):
+        return []
+    if uri.startswith("file:"):
+        place = uri.removeprefix("file:")
+        if place.startswith("//"):
+            place = place[2:].removeprefix("localhost")
+        uri = unquote(place)
+    if uri in ("", ":memory:"):
+        return []
+    path = Path(uri).resolve()
+    return [path, *(path.with_name(f"{path.name}{suffix}") for suffix in BESIDE)] if is_database else [path]
 
 
 def ui_command(results: Path) -> str:
