@@ -463,7 +463,6 @@ class TestOverrides:
     def test_refused(self, conf: Path, make: Make, override: str, expected: str) -> None:
         assert expected in refusal(conf, self.study(make), override)
 
-
     def test_a_time_limit_is_no_other_study_but_holds(self, conf: Path, make: Make) -> None:
         name = self.study(make)
         plain, limited = load(conf, name), load(conf, name, "trainer.time_limit=9", "trainer.keep=best")
