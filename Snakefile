@@ -24,6 +24,6 @@ rule all:
     input:
         PLAN.metrics_files(),
         rules.decide.output,
-        rules.synchronise_tracking.output,
+        rules.synchronise_tracking.output if tracks() else [],
     message:
         "all runs are recorded, the claims are decided; the verdicts: notafluke show {STUDY}"

@@ -84,6 +84,12 @@ def conf_folder() -> Path:
     return folder
 
 
+def tracking_is_on(conf: Path) -> bool:
+    """Whether ``conf/config.yaml`` lets training log to MLflow."""
+    execution = read_yaml(conf / f"{CONFIG_NAME}.yaml").get("execution")
+    return bool(execution.get("tracking", True)) if isinstance(execution, dict) else True
+
+
 def groups(conf: Path) -> list[str]:
     """Names of the groups of the defaults list, in its order."""
     defaults = read_yaml(conf / f"{CONFIG_NAME}.yaml").get("defaults", [])

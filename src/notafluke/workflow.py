@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from notafluke.code_digest import code_digest
-from notafluke.configuration import split_overrides
+from notafluke.configuration import conf_folder, split_overrides, tracking_is_on
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
 from notafluke.report.columns import FIGURES, TABLES
@@ -29,6 +30,25 @@ def study_and_overrides(config: Mapping[str, Any]) -> tuple[str, str]:
 def plan_of(study: str, overrides: str) -> Plan:
     """The plan of a study under overrides that are separated by blanks. Raises UsageError."""
     return load_plan(study, split_overrides(overrides))
+
+
+def tracks() -> bool:
+    """Whether ``conf/config.yaml`` lets training log to MLflow."""
+    return tracking_is_on(conf_folder())
+
+
+def take_back(marker: Path) -> str:
+    """What a marker says that MLflow failed with; it is removed then, so that the next start tries again.
+
+    Empty where there is none, or MLflow has everything.
+    """
+    try:
+        told = marker.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    if told:
+        marker.unlink(missing_ok=True)
+    return told
 
 
 def table_files(plan: Plan) -> list[str]:

@@ -290,6 +290,6 @@ def git(folder: Path, *arguments: str) -> str | None:
 
 
 def untracked(project: Project) -> Project:
-    """Switch live logging off: it takes half of the seconds of a short job. MLflow is filled after training then."""
+    """Switch live logging off: it takes half of the seconds of a short job. The workflow needs no MLflow then."""
     project.edit("conf/config.yaml", "tracking: true", "tracking: false")
     return project

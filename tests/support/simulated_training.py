@@ -50,6 +50,7 @@ class Training:
             "optimizer": {"lr": 1e-05, "description": "not shown"},
             "trainer": {"max_epochs": 3, "time_limit": None},
             "online": False,
+            "trust": ["my_layers"],
             "seed": 0,
             "execution": {"results": str(self.results), "block_size": 12},
         }

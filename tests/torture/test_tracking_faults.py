@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from projects import copy_repository
 from shown_in_mlflow import shown
 from simulated_training import Clock, Training, process
 
@@ -95,6 +96,20 @@ def test_a_real_server_that_is_killed_and_started_again(tmp_path, monkeypatch, t
         tally.add("SIGKILL", "mlflow server", sum(complete) if added == 0 else 0, 2)
     finally:
         stop_server(server)
+
+
+def test_a_study_whose_server_is_away(tmp_path, tally):
+    """From the start to the end: it is decided all the same, and the next start shows its runs."""
+    project = copy_repository(tmp_path / "project")
+    snakemake = (sys.executable, "-m", "snakemake", "--cores", "2", "--config", "study=tiny")
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = project.run(*snakemake, code=None, **away)
+    decided = done.code == 0 and len(project.runs()) == 9 and len(project.significance()) == 2
+    told = "127.0.0.1:9 does not answer" in done.output and "notafluke track sync tiny" in done.output
+    project.run(*snakemake)
+    shown_later = len(shown(database(project.results))["tiny"]) == 12
+    quiet = project.run(*snakemake).nothing_to_do
+    tally.add("no answer", "server of a whole study", sum((decided, told, shown_later, quiet)), 4)
 
 
 def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import time
@@ -27,15 +28,19 @@ from notafluke.tracking import (
     connect,
     database,
     initialise,
+    processes,
     rebuild,
     rebuilding,
     remember_runs,
     remembered_runs,
 )
+from notafluke.tracking import shown as shown_runs
 from notafluke.tracking.database import damage, sqlite_uri
-from notafluke.tracking.experiment import seeds_of
+from notafluke.tracking.experiment import PARENT, cells_of, seeds_of
+from notafluke.tracking.failures import failure_of
 from notafluke.tracking.processes import PROCESS, host, is_alive, own_process
 from notafluke.tracking.rebuilding import bring
+from notafluke.tracking.shown import damaged_lines
 
 SETTINGS = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
 
@@ -177,6 +182,22 @@ def test_lines_that_lead_elsewhere_or_are_damaged_are_left_out(tmp_path: Path, l
     assert remembered_runs(tmp_path) == {"toy": {"good": "runs/a/b/seed=1"}}
 
 
+def test_noting_a_run_reads_only_what_was_added(tmp_path: Path) -> None:
+    """Another process's lines are seen, and those of a file that was replaced."""
+    folder, file = tmp_path / "runs" / "adding" / "iris-0", tmp_path / "experiments.jsonl"
+    remember_runs(tmp_path, "toy", {"a": folder / "seed=0"})
+    with file.open("a") as stream:
+        stream.write(shown_line(run_key="b", folder="runs/adding/iris-0/seed=1") + "\n")
+    with mock.patch.object(shown_runs, "is_whole", wraps=shown_runs.is_whole) as checked:
+        remember_runs(tmp_path, "toy", {"b": folder / "seed=1", "c": folder / "seed=2"})
+        remember_runs(tmp_path, "toy", {"c": folder / "seed=2"})
+    assert checked.call_count == 3
+    assert len(file.read_text().splitlines()) == 3
+    file.write_text(shown_line(run_key="d") + "\n")
+    remember_runs(tmp_path, "toy", {"a": folder / "seed=0"})
+    assert remembered_runs(tmp_path)["toy"].keys() == {"a", "d"}
+
+
 def test_a_full_disk_is_told_and_the_run_is_noted_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "runs" / "adding" / "iris-0"
     remember_runs(tmp_path, "toy", {"a": folder / "seed=0"})
@@ -227,6 +248,7 @@ def test_a_database_that_is_made_anew_equals_the_one_that_was_logged_live(result
     assert run["metrics"]["test/mse"] == [(0, "0.1")] and run["metrics"]["test/hits_1"] == [(0, "nan")]
     assert run["metrics"]["validation/odd name_2"] == [(0, "nan"), (1, "1.7976931348623157e+308"), (2, "nan")]
     assert run["parameters"]["optimizer.lr"] == "1e-05" and "optimizer.description" not in run["parameters"]
+    assert not [name for name in run["parameters"] if name.startswith(("trust", "execution"))]
     assert run["tags"]["git_commit"] == "c0ffee" * 6 and PROCESS not in run["tags"]
     assert run["artifacts"].keys() == {"config.yaml", "samples/piece_1.mid"}
     cell = live["toy"][training.cell.key]
@@ -302,6 +324,9 @@ def test_a_damaged_record_is_not_shown(results: Path, caplog: pytest.LogCaptureF
     training.live.finish_cell()
     history = training.cell.run_folder(1) / "history.csv"
     history.write_bytes(history.read_bytes().replace(b"0.25", b"0.26"))
+    training.live.finish_cell()
+    cell = shown(client_of(results))["toy"][training.cell.key]
+    assert cell["metrics"]["seeds"] == [(0, "1.0")]
     counts = rebuild(results)
     assert (counts.shown, counts.damaged) == (1, 1) and "history.csv is damaged" in caplog.text
     assert statuses(results).keys() == {"adding: activation=iris", "adding: activation=iris seed=0"}
@@ -328,6 +353,61 @@ def test_runs_of_others_are_kept_aside(results: Path, caplog: pytest.LogCaptureF
     assert "1 runs that are not of notafluke are kept in mlflow.db.replaced-" in caplog.text
     (kept,) = results.glob("mlflow.db.replaced-*")
     assert MlflowClient(sqlite_uri(kept)).get_run(own).data.tags["whose"] == "mine"
+
+
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+def test_lines_that_are_lost_come_back_from_the_old_database(
+    results: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = Training(results)
+    training.train([0, 1])
+    training.live.finish_cell()
+    before, lines = shown(client_of(results)), results / "experiments.jsonl"
+    content = lines.read_text()
+    lines.unlink() if how == "lost" else lines.write_text(content.replace("seed=1", "seed=7"))
+    assert damaged_lines(results) == (0 if how == "lost" else 1)
+    assert rebuild(results).shown == 2
+    assert ("1 lines are damaged" in caplog.text) == (how == "damaged") and "they are noted again" in caplog.text
+    assert shown(client_of(results)) == before
+    assert set(content.splitlines()) <= set(lines.read_text().splitlines())
+    assert not list(results.glob("mlflow.db.replaced-*"))
+
+
+def test_the_old_database_stays_where_the_new_one_lacks_a_run(results: Path) -> None:
+    training = Training(results)
+    training.train([0, 1])
+    training.live.finish_cell()
+    (training.cell.run_folder(1) / "history.csv").unlink()
+    for _ in range(2):
+        rebuild(results)
+        (kept,) = results.glob("mlflow.db.replaced-*")
+        assert len(shown(MlflowClient(sqlite_uri(kept)))["toy"]) == 3
+        assert len(shown(client_of(results))["toy"]) == 2
+
+
+def test_a_rebuild_moves_a_damaged_database_aside_and_keeps_its_artifacts(results: Path) -> None:
+    training = Training(results)
+    training.train([0])
+    training.live.finish_cell()
+    artifacts = {path for path in results.glob("mlartifacts/*/*") if path.is_dir()}
+    content = os.urandom(5000)
+    (results / "mlflow.db").write_bytes(content)
+    for _ in range(2):
+        rebuild(results)
+        (aside,) = results.glob("mlflow.db.damaged-*")
+        assert aside.read_bytes() == content
+        assert artifacts and all(folder.is_dir() for folder in artifacts)
+
+
+def test_an_experiment_whose_records_are_gone_is_not_made(results: Path) -> None:
+    for name in ("toy", "single runs"):
+        training = Training(results, name)
+        training.train([0])
+    shutil.rmtree(training.cell.run_folder(0))
+    told: list[tuple[str, int, int]] = []
+    assert rebuild(results, lambda *own: told.append(own)).experiments == 0
+    assert told == [] and shown(client_of(results)) == {}
+    assert [own.name for own in client_of(results).search_experiments()] == ["Default"]
 
 
 # ---- the database ----
@@ -479,12 +559,62 @@ def test_runs_of_a_killed_process_are_closed_and_those_of_others_are_left_alone(
     assert initialise(results) == 0
 
 
+def test_machines_of_the_same_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def host_of(content: str) -> str:
+        (tmp_path / "machine-id").write_text(content)
+        processes.host.cache_clear()
+        return host()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "MACHINE", [str(tmp_path / name) for name in ("machine-id", "no-boot-id")])
+        one, other, unnamed = host_of("a" * 32), host_of("b" * 32), host_of("uninitialized")
+        assert len({one, other, unnamed}) == 3 and one == host_of(f"{'a' * 32}\n")
+        patched.setattr(processes.socket, "gethostname", lambda: "another")
+        assert host_of("") != unnamed and host_of("a" * 32) == one
+    processes.host.cache_clear()
+
+
 def test_a_process_is_told_from_another_with_its_number() -> None:
     where, number, start = own_process().split("/")
     assert where == host() and is_alive(own_process()) is True
     assert is_alive(f"{where}/{number}/{float(start) - 60}") is False
     assert is_alive(f"0123456789ab/{number}/{start}") is None
     assert is_alive("") is None
+
+
+def test_what_another_machine_trains_is_left_alone_and_its_cell_is_shared(results: Path) -> None:
+    training = Training(results)
+    client = client_of(results)
+    experiment = Experiment(client, results, "toy")
+    away = {"cell_key": training.cell.key, PROCESS: "0123456789ab/1/5.0"}
+    cell = client.create_run(experiment.id, tags={**away, "level": "cell"}).info.run_id
+    same = {**away, "level": "run", "run_key": training.cell.run_key(0), PARENT: cell}
+    theirs = client.create_run(experiment.id, tags=same).info.run_id
+    training.train([0, 1])
+    training.live.finish_cell()
+    now = {run.info.run_id: run for run in experiment.runs()}
+    assert now[cell].info.status == now[theirs].info.status == "RUNNING"
+    assert [run.data.tags["level"] for run in now.values()].count("cell") == 1
+    assert {run.data.tags[PARENT] for run in seeds_of(list(now.values()))} == {cell}
+    bring(experiment, results, lambda _: True, exact=True)
+    assert client.get_run(theirs).info.lifecycle_stage == "active"
+    # When it has ended, whoever ends the cell shows it whole.
+    experiment.end(theirs, "KILLED", 5)
+    training.live.finish_cell()
+    assert {run.info.status for run in cells_of(experiment.runs())} == {"FINISHED"}
+
+
+def test_the_process_that_ends_first_leaves_the_cell_to_the_other(results: Path) -> None:
+    first = Training(results)
+    first.train([0])
+    client, experiment = client_of(results), Experiment(client_of(results), results, "toy")
+    (cell,) = cells_of(experiment.runs())
+    away = "0123456789ab/1/5.0"
+    tags = {"cell_key": first.cell.key, "level": "run", "run_key": "theirs", PROCESS: away, PARENT: cell.info.run_id}
+    client.create_run(experiment.id, tags=tags)
+    first.live.finish_cell()
+    (cell,) = cells_of(experiment.runs())
+    assert (cell.info.status, cell.data.tags[PROCESS]) == ("RUNNING", away)
 
 
 # ---- a server ----
@@ -553,6 +683,9 @@ def test_a_rebuild_on_a_server_removes_what_is_there_twice_or_of_no_record(
     experiment = Experiment(client, tmp_path, "twice")
     (right,) = (run for run in experiment.runs() if run.data.tags.get("seed") == "1")
     copied = {key: value for key, value in right.data.tags.items() if key != "mlflow.runName"}
+    others = {**copied, "notafluke.results": "0" * 32, "run_key": "of somebody else"}
+    of_others = [client.create_run(experiment.id, tags=others) for _ in range(2)]
+    client.set_terminated(of_others[0].info.run_id)
     client.create_run(experiment.id, tags=copied)
     client.create_run(experiment.id, tags={**copied, "run_key": "gone"})
     trained = client.create_run(experiment.id, tags={**copied, "run_key": "in training", PROCESS: own_process()})
@@ -560,11 +693,33 @@ def test_a_rebuild_on_a_server_removes_what_is_there_twice_or_of_no_record(
     foreign = client.create_run(experiment.id, tags={"whose": "mine"})
     counts = rebuild(tmp_path)
     assert (counts.added, counts.removed) == (1, 3)
-    for run in (trained, foreign):
+    for run in (trained, foreign, *of_others):
         assert client.get_run(run.info.run_id).info.lifecycle_stage == "active"
         client.delete_run(run.info.run_id)
     assert rebuild(tmp_path).added == 0
     assert shown(server.database, artifacts=False)["twice"] == before
+    # Which experiment shows which run is found there too, for this results folder.
+    (tmp_path / "experiments.jsonl").unlink()
+    assert (rebuild(tmp_path).shown, remembered_runs(tmp_path).keys()) == (2, {"twice"})
+    assert shown(server.database, artifacts=False)["twice"] == before
+
+
+def error_of(module: str, name: str, text: str) -> Exception:
+    """An error as a library that is not installed here would raise it."""
+    return type(name, (Exception,), {"__module__": module})(text)
+
+
+def test_failures_are_told_in_one_line() -> None:
+    uri = "postgresql://me:opensesame@db/runs"
+    away = "MLflow at postgresql://***@db/runs does not answer; is it running? (MLFLOW_TRACKING_URI)"
+    wrapped = error_of("mlflow.exceptions", "MlflowException", "API request failed")
+    wrapped.__context__ = error_of("botocore.exceptions", "EndpointConnectionError", "x")
+    for error in (ConnectionRefusedError(), wrapped, error_of("sqlalchemy.exc", "OperationalError", f"x {uri}")):
+        assert failure_of(error, uri) == away
+    denied = error_of("botocore.exceptions", "ClientError", f"denied\n{uri}")
+    assert failure_of(denied, uri) == "MLflow: ClientError: denied"
+    assert failure_of(ModuleNotFoundError("no psycopg2"), uri) == "MLflow: ModuleNotFoundError: no psycopg2"
+    assert failure_of(KeyError("a fault of ours"), uri) == ""
 
 
 def test_no_password_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -65,13 +65,13 @@ def finished(once: Once, checkout: Project) -> Project:
 
 @pytest.fixture
 def pristine(checkout: Project, tmp_path: Path) -> Project:
-    """A copy of one's own in which nothing has run, and in which training does not log to MLflow."""
+    """A copy of one's own in which nothing has run, and in which nothing is logged to MLflow."""
     return untracked(checkout.copied(tmp_path / "pristine"))
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
-    """A copy of one's own in which the tiny study has run, and in which training does not log to MLflow any more."""
+    """A copy of one's own in which the tiny study has run, and in which nothing is logged to MLflow any more."""
     return untracked(finished.copied(tmp_path / "project"))
 
 

@@ -28,7 +28,9 @@ def trained(once, checkout):
     """A copy in which the cut study has run; not to be changed."""
 
     def build(folder):
-        untracked(checkout.copied(folder)).snakemake(study="components", overrides=OVERRIDES)
+        project = untracked(checkout.copied(folder))
+        project.snakemake(study="components", overrides=OVERRIDES)
+        project.notafluke("track", "sync", "components", "--overrides", OVERRIDES)
 
     return once("components", build)
 

@@ -11,6 +11,9 @@ import yaml
 from mlflow import MlflowClient
 from shown_in_mlflow import shown as contents
 
+from notafluke.cli import main
+from notafluke.workflow import take_back
+
 # Shares the control and Iris with the tiny study.
 OTHER = """
 title: Another study with runs of the tiny one
@@ -101,6 +104,7 @@ def test_the_resolved_configuration_is_an_artifact(shown, finished):
 
 def test_shared_runs_are_shown_in_both_studies_and_come_back_into_an_empty_database(project):
     before = project.runs()
+    project.edit("conf/config.yaml", "tracking: false", "tracking: true")
     project.write("conf/study/other.yaml", OTHER)
     project.snakemake(study="other")
     assert not project.trained_since(before)
@@ -120,3 +124,31 @@ def test_shared_runs_are_shown_in_both_studies_and_come_back_into_an_empty_datab
     assert "9 runs added" in synchronised.stdout and "notafluke track rebuild" in synchronised.stderr
     assert "0 runs added" in project.notafluke("track", "sync", "tiny").stdout
     assert contents(client) == {"tiny": before["tiny"]}
+
+
+AWAY = "MLflow at http://***@127.0.0.1:9 does not answer; is it running? (MLFLOW_TRACKING_URI)"
+CLOSED = {"MLFLOW_TRACKING_URI": "http://me:opensesame@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+
+def test_a_server_that_is_away_is_told_and_stops_no_workflow(project, monkeypatch):
+    for name, value in CLOSED.items():
+        monkeypatch.setenv(name, value)
+    marker = project.results / "tiny" / ".tracking-synchronised"
+    for command in (["track", "init"], ["track", "rebuild"], ["track", "sync", "tiny"]):
+        assert project.within(main, *command, code=1).output.splitlines()[-1] == f"error: {AWAY}"
+    assert "nothing is logged" in project.within(main, "track", "init", "--tolerant").output
+    project.edit("conf/config.yaml", "tracking: false", "tracking: true")
+    told = project.within(main, "track", "init", "--tolerant").output
+    assert told == f"warning: {AWAY}; training goes on without it\n"
+    told = project.within(main, "track", "sync", "tiny", "--overrides=seed=0,1", f"--marker={marker}").output
+    assert told.startswith(f"warning: {AWAY}; ") and told.endswith("track sync tiny --overrides=seed=0,1\n")
+    assert take_back(marker) == told.strip() and not marker.exists()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "0 runs added" in project.within(main, "track", "sync", "tiny", f"--marker={marker}").output
+    assert take_back(marker) == "" and marker.read_bytes() == b""
+
+
+def test_a_driver_that_is_not_installed_is_told_in_one_line(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+nodriver://me:opensesame@127.0.0.1:9/runs")
+    (line,) = project.within(main, "track", "init", code=1).output.splitlines()
+    assert line.startswith("error: MLflow: ") and "opensesame" not in line

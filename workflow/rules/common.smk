@@ -11,6 +11,8 @@ from notafluke.workflow import (
     rule_name,
     study_and_overrides,
     table_files,
+    take_back,
+    tracks,
     training_message,
     unrecorded,
 )

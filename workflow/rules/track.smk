@@ -1,4 +1,5 @@
 # MLflow: the database is created once, before anything trains; afterwards whatever it lacks is added from the records.
+# No failure of MLflow stops the workflow: it is told, and the next start tries again.
 
 
 rule initialise_tracking:
@@ -12,14 +13,14 @@ rule initialise_tracking:
     message:
         "creating the MLflow database"
     shell:
-        "notafluke track init > {log} 2>&1"
+        "notafluke track init --tolerant > {log} 2>&1"
 
 
 rule synchronise_tracking:
     input:
         PLAN.metrics_files(),
     output:
-        touch(FOLDER / ".tracking-synchronised"),
+        FOLDER / ".tracking-synchronised",
     log:
         f"{LOGS}/{FOLDER.name}/synchronise_tracking.log",
     conda:
@@ -31,4 +32,18 @@ rule synchronise_tracking:
     message:
         "adding to MLflow what it lacks of {params.study}"
     shell:
-        "notafluke track sync {params.study:q} --overrides={params.overrides:q} > {log} 2>&1"
+        "notafluke track sync {params.study:q} --overrides={params.overrides:q} --marker={output:q} > {log} 2>&1"
+
+
+def tell_of_tracking():
+    """Say what MLflow failed with."""
+    if told := take_back(FOLDER / ".tracking-synchronised"):
+        logger.warning(told)
+
+
+onsuccess:
+    tell_of_tracking()
+
+
+onerror:
+    tell_of_tracking()

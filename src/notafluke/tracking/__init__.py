@@ -8,6 +8,7 @@ MLflow: what cannot be sent stays in the records and is sent later.
 * ``views``: what MLflow shows of a run and of a cell.
 * ``experiment``: one experiment, and how runs come into it.
 * ``live``: the log of a training; ``pace``: when MLflow may be spoken to.
+* ``failures``: what MLflow has against it, in one line.
 * ``processes``: who trains a run; runs whose process is gone.
 * ``rebuilding``: what an experiment lacks is added; MLflow made anew from the records.
 """

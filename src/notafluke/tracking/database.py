@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from urllib.parse import quote, unquote
 from filelock import FileLock
 
 from notafluke.errors import UsageError
+from notafluke.files import write_atomic
 from notafluke.tracking.shown import remembered_runs
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+RESULTS_ID = ".results-id"
+"""What tells this results folder from others on one server: a random number."""
 REBUILD = "notafluke track rebuild"
 TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
 PATIENCE = 120.0
@@ -89,6 +94,30 @@ def own_database(results: Path) -> Path | None:
 def is_server(results: Path) -> bool:
     """Whether runs are sent to a tracking server, which keeps the artifacts as well."""
     return tracking_uri(results).startswith(("http", "databricks"))
+
+
+def results_id(results: Path, patience: float = PATIENCE) -> str:
+    """What tells this results folder from others that log to the same server; made at the first call.
+
+    Not to be called by who holds the lock. Raises OSError or StorageError where it cannot be stored.
+    """
+    path = results / RESULTS_ID
+    if found := _stored_id(path):
+        return found
+    results.mkdir(parents=True, exist_ok=True)
+    with lock(results, patience):
+        if not (found := _stored_id(path)):
+            found = secrets.token_hex(16)
+            write_atomic(path, f"{found}\n")
+    return found
+
+
+def _stored_id(path: Path) -> str:
+    try:
+        found = path.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, ValueError):
+        return ""
+    return found if re.fullmatch(r"[0-9a-f]{32}", found) else ""
 
 
 def sqlite_uri(path: Path) -> str:
@@ -199,15 +228,21 @@ def damage(path: Path, thorough: bool) -> str:
     return ""
 
 
+def name_aside(path: Path, why: str) -> Path:
+    """A free name beside a database."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{why}-{now}" + (f"-{number}" if number > 1 else ""))).exists():
+        number += 1
+    return aside
+
+
 def move_aside(path: Path, why: str) -> str:
     """Rename a database and what SQLite keeps beside it, and return its new name.
 
     A journal that stayed would be applied to the next database.
     """
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{why}-{now}" + (f"-{number}" if number > 1 else ""))).exists():
-        number += 1
+    aside = name_aside(path, why)
     for end in BESIDE:
         beside = path.with_name(path.name + end)
         if beside.exists():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notafluke.tracking.database import ARTIFACTS, PATIENCE, is_server, lock
+from notafluke.tracking.database import ARTIFACTS, PATIENCE, is_server, lock, own_database, results_id
 from notafluke.tracking.processes import PROCESS, is_alive, own_process
 from notafluke.tracking.views import CELL, LEVEL, RUN, Point, View, now, parse_time
 
@@ -18,17 +18,22 @@ if TYPE_CHECKING:
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # how the UI opens it
 PAGE = 1000
 PARENT = "mlflow.parentRunId"
+RESULTS = "notafluke.results"
+"""Tag of a run: from which results folder it is."""
 ENDED = {"FINISHED", "FAILED"}
 
 
 class Experiment:
-    """An MLflow experiment and the runs of it that belong to notafluke; created or restored where it is not there.
+    """An MLflow experiment and one's own runs of it; created or restored where it is not there.
 
-    ``patience`` in seconds: how long to wait for another process that creates it.
+    In the database below the results folder these are all of notafluke, elsewhere those that carry its id: others log
+    to the same experiment. ``patience`` in seconds: how long to wait for another process that creates it.
     """
 
     def __init__(self, client: MlflowClient, results: Path, name: str, patience: float = PATIENCE) -> None:
         self.client, self.name = client, name
+        self.results_id = results_id(results, patience)
+        self.is_shared = own_database(results) is None
         found = client.get_experiment_by_name(name)
         if found is None:
             with lock(results, patience):
@@ -44,9 +49,13 @@ class Experiment:
         return str(self.client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
 
     def runs(self, condition: str = f"tags.{LEVEL} LIKE '%'") -> list[Run]:
-        """The runs of notafluke that fulfil a condition, the oldest first."""
+        """One's own runs that fulfil a condition, the oldest first."""
         found = all_runs(self.client, [self.id], condition)
-        return sorted((run for run in found if run.data.tags.get(LEVEL) in (CELL, RUN)), key=age)
+        return sorted((run for run in found if self._is_own(run)), key=age)
+
+    def _is_own(self, run: Run) -> bool:
+        tags = run.data.tags
+        return tags.get(LEVEL) in (CELL, RUN) and (not self.is_shared or tags.get(RESULTS) == self.results_id)
 
     def cell_runs(self, cell_key: str) -> list[Run]:
         """Those of one cell: itself and its seeds."""
@@ -54,7 +63,7 @@ class Experiment:
 
     def start(self, view: View, parent: str = "", process: str = "") -> str:
         """Create a run and return its id; ``process`` is who trains it."""
-        own = {PARENT: parent} if parent else {}
+        own = {RESULTS: self.results_id, **({PARENT: parent} if parent else {})}
         if process:
             own[PROCESS] = process
         run = self.client.create_run(self.id, view.started, {**view.tags, **own}, run_name=view.name)
@@ -148,6 +157,17 @@ def seeds_of(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.data.tags[LEVEL] == RUN]
 
 
+def is_busy(run: Run) -> bool:
+    """Whether a run of MLflow is being trained, as far as one can tell from here."""
+    process = run.data.tags.get(PROCESS, "")
+    return run.info.status == "RUNNING" and process != "" and is_alive(process) is not False
+
+
+def is_others(run: Run) -> bool:
+    """Whether another process trains a run, here or on another machine: it is to be left alone."""
+    return is_busy(run) and run.data.tags[PROCESS] != own_process()
+
+
 def continues(run: Run, view: View) -> bool:
     """Whether a run of MLflow can become the view by adding to it."""
     latest, data = view.latest(), run.data
@@ -198,11 +218,9 @@ def close_orphans(client: MlflowClient, experiments: Sequence[str]) -> int:
     """
     here = own_process().partition("/")[0]
     condition = f"attributes.status = 'RUNNING' and tags.`{PROCESS}` LIKE '{here}/%'"
-    orphans = (
-        [run for run in all_runs(client, experiments, condition) if is_alive(run.data.tags[PROCESS]) is False]
-        if experiments
-        else []
-    )
+    found = all_runs(client, experiments, condition) if experiments else ()
+    # One that ends just now has the tag no more.
+    orphans = [run for run in found if is_alive(run.data.tags.get(PROCESS, "")) is False]
     for run in orphans:
         client.delete_tag(run.info.run_id, PROCESS)
         client.set_terminated(run.info.run_id, "KILLED")

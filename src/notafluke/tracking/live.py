@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from notafluke.plan import Cell
-from notafluke.records import RunRecord
-from notafluke.redaction import redact
+from notafluke.records import RunRecord, damage
 from notafluke.tracking.database import connect, identity, own_database
-from notafluke.tracking.experiment import Experiment, cells_of, seeds_of, started_at
+from notafluke.tracking.experiment import Experiment, cells_of, is_busy, is_others, seeds_of, started_at
+from notafluke.tracking.failures import one_line
 from notafluke.tracking.pace import Pace
 from notafluke.tracking.processes import PROCESS, is_alive, own_process
-from notafluke.tracking.shown import remembered_runs
+from notafluke.tracking.shown import below, remembered_runs
 from notafluke.tracking.views import (
     Point,
     Recorded,
@@ -42,7 +42,6 @@ PATIENCE = 20.0
 """Seconds to wait for another process that creates the database."""
 LEFT = "What was not sent comes with: notafluke track sync (or rebuild)"
 LATER = "What is missing is sent when it answers again, or comes with: notafluke track sync (or rebuild)"
-LINE_LENGTH = 400
 log = logging.getLogger(__name__)
 
 
@@ -146,9 +145,10 @@ class LiveLog:
     def finish_cell(self) -> None:
         """All seeds are recorded: send what is left, and end the run of the cell."""
         with self._tolerantly():
-            folders = remembered_runs(self.results).get(self.name, {})
+            shown, place = remembered_runs(self.results).get(self.name, {}), below(self.results, Path(self.cell.folder))
+            folders = {key: folder for key, folder in shown.items() if folder.rpartition("/")[0] == place}
             runs = [recorded_run(self.results / folder, key) for key, folder in folders.items()]
-            own = [run for run in runs if run is not None and run.record.cell_key == self.cell.key]
+            own = [run for run in runs if run and run.record.cell_key == self.cell.key and not damage(run.folder)]
             self.cell_end = ended_cell(own) if own else None
             self._send(at_end=True)
 
@@ -216,10 +216,8 @@ class LiveLog:
             if own.end is not None or self.killed:
                 del self.seeds[seed]
             yield
-        if self.killed and self.cell_id:
-            experiment.end(self.cell_id, "KILLED", now())
-        elif self.cell_end is not None:
-            experiment.end_cell(self.cell_end, experiment.cell_runs(self.cell.key))
+        if self.cell_end is not None or (self.killed and self.cell_id):
+            self._end_cell(experiment)
 
     def _connected(self) -> Experiment:
         """The experiment; after a failure, or where the database is another one now, what it shows is looked up."""
@@ -247,14 +245,28 @@ class LiveLog:
                 own.forget()
         for run in seeds_of(runs):
             found = by_key.get(run.data.tags.get("run_key", ""))
-            if found is not None and run.info.run_id != found.run_id:
+            if found is not None and run.info.run_id != found.run_id and not is_others(run):
                 self.to_delete.add(str(run.info.run_id))
 
     def _begin_cell(self, experiment: Experiment, view: View) -> None:
-        """The run of the cell: that of another process that trains it now, else a new one in place of earlier ones."""
+        """The run of the cell: one that is being trained, else a new one in place of earlier ones."""
         runs = experiment.cell_runs(self.cell.key)
-        shared = [run for run in cells_of(runs) if is_alive(run.data.tags.get(PROCESS, ""))]
+        shared = [run for run in cells_of(runs) if is_busy(run)]
         self.cell_id = str(shared[0].info.run_id) if shared else experiment.replace_cell(view, runs, own_process())
+
+    def _end_cell(self, experiment: Experiment) -> None:
+        """End the run of the cell; where another process trains more of its seeds, that one ends it."""
+        runs = experiment.cell_runs(self.cell.key)
+        others = [run for run in seeds_of(runs) if is_others(run)]
+        others += [run for run in cells_of(runs) if is_others(run) and is_alive(run.data.tags[PROCESS])]
+        if others:
+            for run in cells_of(runs):
+                if run.data.tags.get(PROCESS) == own_process():
+                    experiment.client.set_tag(run.info.run_id, PROCESS, others[0].data.tags[PROCESS])
+        elif self.killed:
+            experiment.end(self.cell_id, "KILLED", now())
+        elif self.cell_end is not None:
+            experiment.end_cell(self.cell_end, runs)
 
     def _continue_seed(self, experiment: Experiment, own: SeedLog) -> None:
         """Show a seed that trains, with the epochs that have not been sent."""
@@ -275,9 +287,3 @@ class LiveLog:
         experiment.log(own.run_id, unsent, lambda point: own.time_of(point, view), view.parameters, view.tags)
         experiment.add_files(own.run_id, view)
         experiment.end(own.run_id, view.status, view.ended or now())
-
-
-def one_line(error: BaseException) -> str:
-    """An error in one line, without secrets."""
-    first = (str(error).splitlines() or [""])[0]
-    return redact(f"{type(error).__name__}: {first}" if first else type(error).__name__)[:LINE_LENGTH]

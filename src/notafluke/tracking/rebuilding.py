@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -19,14 +22,18 @@ from notafluke.records import damage
 from notafluke.tracking.database import (
     ARTIFACTS,
     BESIDE,
+    DATABASE,
     connect,
     create_database,
     lock,
+    move_aside,
+    name_aside,
     nobody_writes,
     own_database,
     put_in_place,
     quieten,
     remove_database,
+    results_id,
     settle,
     sqlite_uri,
     tracking_uri,
@@ -35,20 +42,23 @@ from notafluke.tracking.database import damage as database_damage
 from notafluke.tracking.experiment import (
     ENDED,
     PARENT,
+    RESULTS,
     Experiment,
     all_experiments,
     all_runs,
     artifact_folder,
     cells_of,
     close_orphans,
+    is_busy,
     seeds_of,
     shows,
 )
 from notafluke.tracking.processes import PROCESS, is_alive
-from notafluke.tracking.shown import remember_runs, remembered_runs
-from notafluke.tracking.views import LEVEL, Recorded, ended_cell, ended_run, now, recorded_run
+from notafluke.tracking.shown import SHOWN, damaged_lines, is_run_folder, remember_runs, remembered_runs
+from notafluke.tracking.views import CELL, LEVEL, RUN, Recorded, ended_cell, ended_run, now, recorded_run
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 ATTEMPTS = 4
@@ -73,9 +83,12 @@ class Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def initialise(results: Path) -> int:
-    """Make sure that there is a whole database, and mark what nobody trains any more as killed; returns how many."""
-    client = connect(results)
+def initialise(results: Path, live: bool = False) -> int:
+    """Make sure that there is a whole database, and mark what nobody trains any more as killed; returns how many.
+
+    With ``live`` a server is not waited for longer than while training.
+    """
+    client = connect(results, live)
     return close_orphans(client, list(all_experiments(client)))
 
 
@@ -99,23 +112,30 @@ def rebuild(results: Path, progress: Progress = lambda *_: None) -> Counts:
     """Make MLflow anew from the records, with the experiments that ``experiments.jsonl`` names.
 
     The SQLite database below ``results`` is built beside the old one and takes its place once it is complete; on a
-    server what lacks is added, and what is there twice or is of no record is removed. Raises UsageError where another
-    rebuild is at work.
+    server what lacks is added, and what is one's own and there twice or of no record is removed. Runs that MLflow shows
+    and that ``experiments.jsonl`` has lost are noted there again. Raises UsageError where another rebuild is at work.
     """
     results.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(results / ".mlflow-rebuild.lock", timeout=0):
             path = own_database(results)
+            if lost := damaged_lines(results):
+                log.warning("%s: %d lines are damaged and left out", SHOWN, lost)
+            results_id(results)
             return rebuild_server(results, progress) if path is None else rebuild_database(results, path, progress)
     except Timeout:
         raise UsageError("another notafluke track rebuild is at work") from None
 
 
 def rebuild_server(results: Path, progress: Progress) -> Counts:
-    """Bring the experiments of a server to what the records hold. Experiments that no record names are left alone."""
+    """Bring one's own runs on a server to what the records hold. Experiments that no record names are left alone."""
     client = connect(results)
+    note_again(results, client, f" and tags.`{RESULTS}` = '{results_id(results)}'")
     counts = Counts()
+    there = set(all_experiments(client).values())
     for name in remembered_runs(results):
+        if name not in there and not has_records(results, name):
+            continue
         experiment = Experiment(client, results, name)
         experiment.close_orphans()
         counts += bring(experiment, results, lambda _: True, exact=True, progress=progress)
@@ -132,11 +152,14 @@ def rebuild_database(results: Path, path: Path, progress: Progress) -> Counts:
     remove_database(new)
     create_database(new, results)
     client = MlflowClient(sqlite_uri(new))
+    note_again_of_database(results, path)
 
     def fill(progress: Progress) -> Counts:
         counts = Counts()
         for name in remembered_runs(results):
-            counts += bring(Experiment(client, results, name), results, lambda _: True, exact=True, progress=progress)
+            if has_records(results, name):
+                experiment = Experiment(client, results, name)
+                counts += bring(experiment, results, lambda _: True, exact=True, progress=progress)
         return counts
 
     try:
@@ -144,13 +167,14 @@ def rebuild_database(results: Path, path: Path, progress: Progress) -> Counts:
         with lock(results), nobody_writes(path):
             # What was recorded meanwhile.
             later = fill(lambda *_: None)
-            foreign = keep_foreign(path)
+            needed = keep_what_lacks(path, client)
             for end in BESIDE:
                 path.with_name(path.name + end).unlink(missing_ok=True)
             put_in_place(new, path)
     finally:
         remove_database(new)
-    remove_artifacts(results, list(remembered_runs(results)), path, foreign)
+    if needed is not None:
+        remove_artifacts(results, list(remembered_runs(results)), path, needed)
     return Counts(later.experiments, later.shown, counts.added + later.added, 0, later.damaged)
 
 
@@ -218,13 +242,13 @@ def bring_cell(experiment: Experiment, recorded: Sequence[Recorded], existing: S
         missing += [] if right else [run]
     keys = {run.record.run_key for run in whole}
     others = [own for own in seeds if own.data.tags.get("run_key") not in keys]
-    leaving = [own for own in seeds if own not in kept and own not in others]
-    leaving += [own for own in others if exact and not busy(own)]
+    leaving = [own for own in seeds if own not in kept and own not in others and not is_busy(own)]
+    leaving += [own for own in others if exact and not is_busy(own)]
     for own in leaving:
         experiment.client.delete_run(own.info.run_id)
     staying = [own for own in seeds if own not in leaving]
     view = ended_cell(whole)
-    training = [own for own in cells if trains(own) or (busy(own) and any(busy(seed) for seed in staying))]
+    training = [own for own in cells if trains(own) or (is_busy(own) and any(is_busy(seed) for seed in staying))]
     if training:
         # Whoever trains it ends it.
         cell_id = str(training[0].info.run_id)
@@ -256,60 +280,125 @@ def is_right(own: Run, run: Recorded, exact: bool) -> bool:
 
 def trains(own: Run) -> bool:
     """Whether a process of this machine trains a run of MLflow."""
-    return busy(own) and is_alive(own.data.tags[PROCESS]) is True
-
-
-def busy(own: Run) -> bool:
-    """Whether a run of MLflow is being trained, as far as one can tell from here."""
-    process = own.data.tags.get(PROCESS, "")
-    return own.info.status == "RUNNING" and process != "" and is_alive(process) is not False
+    return is_busy(own) and is_alive(own.data.tags[PROCESS]) is True
 
 
 def remove_unbacked(experiment: Experiment, runs: Sequence[Run]) -> Counts:
     """Remove runs of cells that no record backs, unless somebody trains them."""
-    training = {own.data.tags.get("cell_key") for own in runs if busy(own)}
+    training = {own.data.tags.get("cell_key") for own in runs if is_busy(own)}
     leaving = [own for own in runs if own.data.tags.get("cell_key") not in training]
     for own in leaving:
         experiment.client.delete_run(own.info.run_id)
     return Counts(removed=len(seeds_of(leaving)))
 
 
-def keep_foreign(path: Path) -> set[str]:
-    """Keep a copy of the old database where it holds runs that are not of notafluke; returns their ids.
+def has_records(results: Path, experiment: str) -> bool:
+    """Whether there is a record of a run that an experiment shows."""
+    runs = remembered_runs(results).get(experiment, {})
+    return any(recorded_run(results / folder, key) is not None for key, folder in runs.items())
 
-    To be called before another database takes its place.
+
+def note_again_of_database(results: Path, path: Path) -> None:
+    """``note_again`` of the database below ``results``, where there is one that can be read."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    if path.exists() and not database_damage(path, thorough=True):
+        try:
+            note_again(results, MlflowClient(sqlite_uri(path)))
+        except MlflowException as error:
+            # Of another version: it is told and kept when the new one takes its place.
+            log.debug("%s cannot be read: %s", path.name, error)
+
+
+def note_again(results: Path, client: MlflowClient, condition: str = "") -> None:
+    """Note runs in ``experiments.jsonl`` that MLflow shows and that have a whole record, but no line."""
+    remembered = remembered_runs(results)
+    for number, experiment in all_experiments(client).items():
+        lost: dict[str, Path] = {}
+        for own in all_runs(client, [number], f"tags.{LEVEL} = '{RUN}'{condition}"):
+            tags = own.data.tags
+            key = tags.get("run_key", "")
+            if not key or key in remembered.get(experiment, {}):
+                continue
+            place = "/".join([*Path(tags.get("folder", "")).parts[-3:], f"seed={tags.get('seed')}"])
+            if not is_run_folder(place):
+                continue
+            run = recorded_run(results / place, key)
+            if run is not None and not damage(run.folder):
+                lost[key] = run.folder
+        if lost:
+            log.warning("%s: %d runs of %s had no line; they are noted again", SHOWN, len(lost), experiment)
+            remember_runs(results, experiment, lost)
+
+
+def keep_what_lacks(path: Path, new: MlflowClient) -> set[str] | None:
+    """Keep the old database where the new one does not have all of its runs: as a copy; a damaged one is moved aside.
+
+    Returns the ids of the runs whose artifacts must stay; None where not all of them are known. To be called before
+    the new one takes its place.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    if not path.exists() or database_damage(path, thorough=False):
-        return set()
+    if path.exists() and (wrong := database_damage(path, thorough=True)):
+        log.warning("%s is damaged (%s); it is now %s", path.name, wrong, move_aside(path, "damaged"))
+    needed: set[str] | None = set()
+    if path.exists():
+        try:
+            old = MlflowClient(sqlite_uri(path))
+            have = {own for own, _ in identified_runs(new)}
+            lacking = [run for own, run in identified_runs(old) if own not in have and not is_busy(run)]
+            # Cells are made of their seeds.
+            lacking = [run for run in lacking if run.data.tags.get(LEVEL) != CELL]
+        except MlflowException as error:
+            log.warning("%s cannot be read (%s)", path.name, str(error).partition(". ")[0])
+            log.warning("It is kept as %s", copy_aside(path).name)
+            return None
+        if lacking:
+            foreign = sum(LEVEL not in run.data.tags for run in lacking)
+            kept = copy_aside(path).name
+            for number, what in ((foreign, "that are not of notafluke"), (len(lacking) - foreign, "without a record")):
+                if number:
+                    log.warning("%d runs %s are kept in %s", number, what, kept)
+            needed = {str(run.info.run_id) for run in lacking}
+    for kept_path in path.parent.glob(f"{DATABASE}.*"):
+        if not kept_path.name.endswith(BESIDE):
+            earlier = stored_ids(kept_path)
+            needed = None if needed is None or earlier is None else needed | earlier
+    return needed
+
+
+def identified_runs(client: MlflowClient) -> Iterable[tuple[tuple[str, str], Run]]:
+    """Every run of a database with its experiment and what identifies it there, whichever its id is."""
+    for number, experiment in all_experiments(client).items():
+        for run in all_runs(client, [number], ""):
+            tags = run.data.tags
+            own = {RUN: tags.get("run_key"), CELL: tags.get("cell_key")}.get(tags.get(LEVEL, ""))
+            yield (experiment, own or str(run.info.run_id)), run
+
+
+def stored_ids(path: Path) -> set[str] | None:
+    """The ids of the runs in a database that was put aside; None where it cannot be read."""
+    if ".damaged-" in path.name:
+        return None
     try:
-        client = MlflowClient(sqlite_uri(path))
-        runs = all_runs(client, list(all_experiments(client)), "")
-        foreign = {str(own.info.run_id) for own in runs if LEVEL not in own.data.tags}
-    except MlflowException as error:
-        # Of another version of MLflow, say: nothing is known about it, so it is kept.
-        log.warning("%s cannot be read (%s)", path.name, str(error).partition(". ")[0])
-        foreign = set()
-        kept = copy_aside(path)
-        log.warning("It is kept as %s", kept.name)
-        return foreign
-    if foreign:
-        kept = copy_aside(path)
-        log.warning("%d runs that are not of notafluke are kept in %s", len(foreign), kept.name)
-    return foreign
+        address = f"file:{quote(path.resolve().as_posix())}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            return {str(own) for (own,) in connection.execute("SELECT run_uuid FROM runs")}
+    except sqlite3.Error:
+        return None
 
 
 def copy_aside(path: Path) -> Path:
     """Copy a database beside itself."""
-    kept = path.with_name(f"{path.name}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    kept = name_aside(path, "replaced")
     shutil.copy2(path, kept)
     return kept
 
 
-def remove_artifacts(results: Path, experiments: Sequence[str], path: Path, foreign: set[str]) -> None:
-    """Remove the artifacts of runs that are neither in the database nor foreign."""
+def remove_artifacts(results: Path, experiments: Sequence[str], path: Path, needed: set[str]) -> None:
+    """Remove the artifacts of runs that are not in the database, and are not needed by one that is kept."""
     from mlflow import MlflowClient
 
     folders = [folder for name in experiments for folder in artifact_folders(results, name)]
@@ -317,7 +406,7 @@ def remove_artifacts(results: Path, experiments: Sequence[str], path: Path, fore
     # Looked up after the folders: a run is there before it has any.
     known = {str(own.info.run_id) for own in all_runs(client, list(all_experiments(client)), "")}
     for folder in folders:
-        if folder.name not in known | foreign:
+        if folder.name not in known | needed:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,6 +19,8 @@ from notafluke.records import SAMPLES, RunRecord, read_history, read_record
 from notafluke.training.history import GRADIENT_NORM, TRAIN_LOSS
 
 LEVEL, CELL, RUN = "level", "cell", "run"
+NOT_SHOWN = ("execution", "hydra", "trust")
+"""Sections of a configuration that are no part of a run."""
 PARAMETER_LENGTH = 6000
 TAG_LENGTH = 5000
 LARGEST = 1.7976931348623157e308
@@ -195,7 +197,7 @@ def parameters(config: Mapping[str, Any]) -> dict[str, str]:
     sections = {
         key: component_options(config, key) if isinstance(value, dict) else value
         for key, value in config.items()
-        if key != "execution"
+        if key not in NOT_SHOWN
     }
     return {key: str(value)[:PARAMETER_LENGTH] for key, value in flatten(sections).items()}
 
