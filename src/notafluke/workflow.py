@@ -11,6 +11,7 @@ from notafluke.code_digest import code_digest
 from notafluke.configuration import split_overrides
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
+from notafluke.redaction import redact
 from notafluke.report.columns import FIGURES, TABLES
 from notafluke.tasks.dataset import PROVENANCE
 
@@ -29,6 +30,21 @@ def study_and_overrides(config: Mapping[str, Any]) -> tuple[str, str]:
 def plan_of(study: str, overrides: str) -> Plan:
     """The plan of a study under overrides that are separated by blanks. Raises UsageError."""
     return load_plan(study, split_overrides(overrides))
+
+
+def planned(config: Mapping[str, Any], warn: Callable[[str], None]) -> tuple[str, str, Plan]:
+    """Study, overrides and plan of Snakemake's ``--config``; its warnings go to ``warn``, a line each.
+
+    Ends the program with one line on a UsageError. No secret is in these lines.
+    """
+    try:
+        study, overrides = study_and_overrides(config)
+        plan = plan_of(study, overrides)
+    except UsageError as error:
+        raise SystemExit(redact(f"error: {error}")) from None
+    for warning in plan.warnings:
+        warn(redact(f"warning: {warning}"))
+    return study, overrides, plan
 
 
 def table_files(plan: Plan) -> list[str]:

@@ -206,7 +206,7 @@ def test_debug_shows_the_traceback(project):
         done = project.notafluke(*arguments, "--debug", code=None)
         assert done.code != 0
         assert "Traceback" in done.stderr
-        assert "UsageError" in done.stderr
+        assert "notafluke.errors." in done.stderr
 
 
 def test_outside_the_repository_the_line_says_where_to_go(project, tmp_path):

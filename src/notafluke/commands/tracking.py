@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 
-from notafluke.commands.common import StudyName, StudyOverrides, planned
+from notafluke.commands.common import StudyName, StudyOverrides, planned, results_folder
 from notafluke.errors import StorageError
 
 track = typer.Typer(no_args_is_help=True, help="The view of the runs in MLflow.", rich_markup_mode=None)
@@ -25,7 +24,7 @@ def track_init() -> None:
     from notafluke.tracking import initialise
 
     with _reachable():
-        killed = initialise(_results())
+        killed = initialise(results_folder())
     if killed:
         typer.echo(f"{killed} runs whose process is gone are marked as killed")
     typer.echo("the tracking database is ready")
@@ -55,17 +54,11 @@ def track_rebuild() -> None:
     from notafluke.tracking import rebuild
 
     with _reachable():
-        done = rebuild(_results(), _show_progress)
+        done = rebuild(results_folder(), _show_progress)
     parts = [f"{done.experiments} experiments, {done.shown} runs: {done.added} added, {done.removed} removed"]
     if done.damaged:
         parts.append(f"{done.damaged} damaged records are not shown")
     typer.echo("; ".join(parts))
-
-
-def _results() -> Path:
-    from notafluke.configuration import compose_run, conf_folder
-
-    return Path(compose_run(conf_folder(), {}).config["execution"]["results"])
 
 
 def _show_progress(experiment: str, done: int, total: int) -> None:
