@@ -129,7 +129,7 @@ clean: ## remove .venv and caches; results/ stays
 clean-results: ## remove every result, after asking (results/README.md stays)
 	@printf 'Delete everything in results/, trained runs included? [y/N] '; read answer || answer=n; \
 	case "$$answer" in y|Y|yes) ;; *) echo "nothing deleted"; exit 1 ;; esac; \
-	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +; rm -rf .snakemake; echo "deleted"
+	find results/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +; rm -rf .snakemake; echo "deleted"
 
 # ---- the environment, in four steps -----------------------------------------------------------------------------------
 

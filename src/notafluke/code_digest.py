@@ -39,6 +39,10 @@ class Module:
     star_imports: list[str] = field(default_factory=list)
 
 
+class UndefinedError(LookupError):
+    """A module that is there does not define a name; a module that is not may be of a package that is not installed."""
+
+
 def code_digest(objects: Sequence[str]) -> str:
     """sha256 over all definitions reached from dotted paths such as ``notafluke.nn.activations.iris``.
 
@@ -61,7 +65,7 @@ def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[as
     waiting = [_locate(path) for path in objects]
     for path, (module, name) in zip(objects, waiting, strict=True):
         if name != "*" and _definition(module, name) == ([], []):
-            raise LookupError(f"no source file defines {path}")
+            raise UndefinedError(f"no source file defines {path}")
     seen = set()
     while waiting:
         module_name, name = waiting.pop()

@@ -70,10 +70,18 @@ def check(run: RunConfig) -> list[str]:
         task = build_task(config)
         task.check()
         recipe = build_recipe(config)
+        _require_state_rule(recipe)
         dry_pass(recipe, task, build_component(config, "activation"), config["nondeterminism"] == "refuse")
     except ComponentError as error:
         raise UsageError(f"{_described(run, error.group)}: {error.reason}") from error
     return _cautions(run, recipe, task)
+
+
+def _require_state_rule(recipe: Recipe) -> None:
+    """Raise ComponentError for a rule of the state that lacks what notafluke.training.recipe.StateRule asks for."""
+    wanted = ("carried", "training_batches", "evaluation_batches")
+    if lacking := [name for name in wanted if not hasattr(recipe.state, name)]:
+        raise ComponentError("state", f"has no {' and no '.join(lacking)}; see notafluke.training.recipe.StateRule")
 
 
 def scaling_has_no_effect(config: Mapping[str, Any]) -> bool:

@@ -28,9 +28,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from notafluke.errors import UsageError, did_you_mean
+from notafluke.errors import GoneError, UsageError, did_you_mean
 from notafluke.names import require_name, require_results
-from notafluke.redaction import redact
+from notafluke.redaction import holds_secret
 from notafluke.trust import refuse_to_set, require_trusted
 
 CONFIG_NAME = "config"
@@ -201,7 +201,8 @@ def _value_text(override: Override) -> str:
 def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     """Compose and check one run's configuration from overrides by key (without ``+`` or ``~``).
 
-    Raises UsageError for an unknown key, option or value, for a function that is not trusted, and for a secret.
+    Raises GoneError for an unknown key or option, and another UsageError for a value that does not fit, for a function
+    that is not trusted, and for a secret, also one that an option file holds.
     """
     refuse_to_set(overrides)
     known_groups = groups(conf)
@@ -210,7 +211,7 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
         if option not in (valid := options(conf, group)):
             if "," in option:
                 raise UsageError(f"{group}={option} is a sweep, but one option is needed here {_SEVERAL}")
-            raise UsageError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
+            raise GoneError(f"unknown option {group}={option}{did_you_mean(option, valid)}")
         require_name("an option", option, Path("conf") / group / f"{option}.yaml", valid)
     with hydra_at(conf):
         task = {group: option for group, option in chosen.items() if group == "task"}
@@ -226,7 +227,7 @@ def compose_run(conf: Path, overrides: Mapping[str, str]) -> RunConfig:
     )
     require_trusted(config, conf, unchanged)
     values_before, values = flatten(unchanged), flatten(config)
-    _refuse_secrets({key: value for key, value in values.items() if value != values_before.get(key)})
+    _refuse_secrets({key: value for key, value in values.items() if not _is_documentation(key)})
     require_results(str(values["execution.results"]))
     for key, minimum in MINIMUM.items():
         _check_minimum(key, values.get(key), minimum)
@@ -296,11 +297,7 @@ def _composed(conf: Path, choices: tuple[tuple[str, str], ...]) -> Composition:
             OmegaConf.set_struct(config, False)
             del config["hydra"]
             own = {group: option for group, option in made.items() if not group.startswith("hydra/")}
-            resolved = _resolved(config)
-            written = flatten(_plain(config, resolve=False))
-            from_environment = [key for key, value in written.items() if "oc.env" in str(value)]
-            _refuse_secrets({key: flatten(resolved).get(key) for key in from_environment})
-            return Composition(config, resolved, own)
+            return Composition(config, _resolved(config), own)
     except yaml.YAMLError as error:
         for path in sorted(conf.rglob("*.yaml")):
             read_yaml(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
@@ -308,11 +305,7 @@ def _composed(conf: Path, choices: tuple[tuple[str, str], ...]) -> Composition:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    return _plain(config, resolve=True)
-
-
-def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
-    content = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=True)
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
@@ -348,10 +341,10 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
         section = [leaf for leaf in settable if leaf.startswith(f"{group}.") and not leaf.endswith("._target_")]
         top = [*known_groups, *(leaf for leaf in settable if "." not in leaf)]
         if section and "." in key:
-            raise UsageError(f"unknown key {key}{did_you_mean(key, section)}")
+            raise GoneError(f"unknown key {key}{did_you_mean(key, section)}")
         if group in known_groups:
-            raise UsageError(f"unknown key {key}: this {group} has no options")
-        raise UsageError(f"unknown key {key}{did_you_mean(key.partition('.')[0], top)}")
+            raise GoneError(f"unknown key {key}: this {group} has no options")
+        raise GoneError(f"unknown key {key}{did_you_mean(key.partition('.')[0], top)}")
     override = parse_override(f"{key}={text}")
     if override.is_sweep_override():
         raise UsageError(f"{key}={text} is a sweep, but one value is needed here {_SEVERAL}")
@@ -374,16 +367,20 @@ def _typed(key: str, text: str, config: Mapping[str, Any], known_groups: Sequenc
 
 def _is_internal(leaf: str) -> bool:
     """Whether a key is for Hydra or for people; ``_target_`` may be set, to name a function of one's own."""
+    name = leaf.rpartition(".")[2]
+    return (name.startswith("_") and name != "_target_") or _is_documentation(leaf)
+
+
+def _is_documentation(leaf: str) -> bool:
     section, _, name = leaf.rpartition(".")
-    return (name.startswith("_") and name != "_target_") or name in documentation_keys(section)
+    return name in documentation_keys(section)
 
 
 def _refuse_secrets(values: Mapping[str, Any]) -> None:
     """Raise UsageError for a secret: a configuration is stored with every run, and shown by MLflow."""
-    text = "\n".join(map(str, values.values()))
-    if redact(text) != text:
+    if holds_secret("\n".join(map(str, values.values()))):
         for key, value in values.items():
-            if redact(str(value)) != str(value):
+            if holds_secret(str(value)):
                 raise UsageError(f"{key}: its value holds a password or another secret, and is stored with every run")
 
 

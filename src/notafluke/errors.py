@@ -24,6 +24,10 @@ class UsageError(Exception):
         super().__init__(one_line(str(message)))
 
 
+class GoneError(UsageError):
+    """What is named is not there (any more): an option or key of the configuration, or a function."""
+
+
 class StorageError(UsageError):
     """A result could not be stored: the disk is full, say. Nothing that was stored is lost; exit code 1."""
 

@@ -14,6 +14,12 @@ from notafluke.errors import UsageError
 LOCKS = Path(".snakemake") / "locks"
 JOBS = ("train", "train-cells", "prepare", "fetch", "decide")
 """Commands of `notafluke` that write results."""
+ESTIMATE = "--estimate"
+"""With it `notafluke plan` trains."""
+THIS_MACHINE = "only processes of this machine are seen"
+"""What is to be known of a folder that several machines share."""
+WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")
+"""Options of Python that are followed by their value."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,10 @@ def locked() -> bool:
 
 
 def workers() -> list[Worker]:
-    """The processes of snakemake and of its jobs whose working folder is this one; this process is left out."""
+    """The processes of snakemake and of its jobs whose working folder is this one; this process is left out.
+
+    Only processes of this machine are seen.
+    """
     import psutil
 
     here, own, found = Path.cwd().resolve(), psutil.Process().pid, []
@@ -63,13 +72,17 @@ def worker_name(arguments: Sequence[str]) -> str:
     if words and Path(words[0]).name.startswith("python"):
         words = words[1:]
         while words and words[0].startswith("-") and words[0] != "-m":
-            words = words[1:]
+            if words[0] == "-c":
+                return ""
+            words = words[2:] if words[0] in WITH_VALUE else words[1:]
         words = words[1:] if words[:1] == ["-m"] else words
     program = Path(words[0]).name if words else ""
     if program in ("snakemake", "notafluke.train"):
         return program
-    if program == "notafluke":
-        return next((f"notafluke {word}" for word in words[1:2] if word in JOBS), "")
+    if program in ("notafluke", "notafluke.cli"):
+        command = next((word for word in words[1:] if not word.startswith("-")), "")
+        if command in JOBS or (command == "plan" and ESTIMATE in words):
+            return f"notafluke {command}"
     return ""
 
 
@@ -81,12 +94,13 @@ def lock_hint() -> str:
         return f"this folder is locked: {found[0]} works in it; wait until it has ended"
     return (
         "this folder is locked by a snakemake that was killed; nothing recorded is lost. "
-        "Run `make unlock` (or `notafluke unlock`), then the same command again: it goes on where it stopped"
+        "Run `make unlock` (or `notafluke unlock`), then the same command again: it goes on where it stopped "
+        f"({THIS_MACHINE})"
     )
 
 
 def refuse_while_working(what: str) -> None:
-    """Raise UsageError while a process writes results in this folder."""
+    """Raise UsageError while a process of this machine writes results in this folder."""
     if found := workers():
         raise UsageError(f"{what}: not while {found[0]} works in this folder; wait until it has ended, or stop it")
 

@@ -29,9 +29,12 @@ RESERVED = (
     "multirun",
     "readme.md",
     "runs",
-    "spool",
 )
 """What else there is in ``results/``, in lower case: no study can have such a name."""
+WRITTEN = ("environments", "experiments.jsonl", "logs", "mlartifacts", "multirun", RUNS, DATABASE)
+"""What is written in ``results/`` beside the folders of studies and data."""
+OF_A_STUDY = ("tables", "figures", "registered.yaml", "looks.jsonl")
+"""What is written in the folder of a study."""
 
 
 def require_name(kind: str, name: str, path: Path, others: Iterable[str] = ()) -> None:
@@ -44,8 +47,8 @@ def require_name(kind: str, name: str, path: Path, others: Iterable[str] = ()) -
         raise UsageError(f"{where} has {len(name)} characters; at most {LONGEST} can be used: rename the file")
     if not NAME.fullmatch(name) or name.endswith("."):
         raise UsageError(
-            f"{where} can have letters from a to z, digits, '_', '-' and '.', and begins with a letter or digit and "
-            "ends with no '.': rename the file"
+            f"{where} can have letters from a to z, digits, '_', '-' and '.', and begins with a letter, digit or '_' "
+            "and ends with no '.': rename the file"
         )
     if same := sorted(own for own in others if own != name and own.casefold() == name.casefold()):
         raise UsageError(f"{where} differs from {same[0]!r} in upper and lower case only: rename one of the files")
@@ -83,6 +86,27 @@ def require_inside(results: Path, *folders: Path | str) -> None:
         place = os.path.realpath(folder)
         if os.path.commonpath([root, place]) != root or place == root:
             raise UsageError(f"{folder} leads out of {results}, to {place}: nothing is written there; remove the link")
+
+
+def require_no_way_out(results: Path, study: Path | None = None) -> None:
+    """Raise UsageError where something that is written in ``results``, or for a study, is a link that leads out."""
+    require_inside(results, *(results / name for name in WRITTEN))
+    if study is not None:
+        require_inside(results, study, results / "logs" / study.name, *(study / name for name in OF_A_STUDY))
+
+
+def reached_by_link(results: Path, path: Path) -> bool:
+    """Whether a path below ``results`` is a link, or a folder between them is one; also where it is not below.
+
+    ``results`` itself may be a link. What is reached by a link is never removed.
+    """
+    try:
+        parts = path.relative_to(results).parts
+    except ValueError:
+        return True
+    if not parts or os.pardir in parts:
+        return True
+    return any(results.joinpath(*parts[: length + 1]).is_symlink() for length in range(len(parts)))
 
 
 def require_results(results: str) -> None:

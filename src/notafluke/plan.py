@@ -29,7 +29,7 @@ from notafluke.configuration import (
 )
 from notafluke.errors import StorageError, UsageError, did_you_mean
 from notafluke.files import write_atomic
-from notafluke.names import RUNS, require_inside
+from notafluke.names import RUNS, require_inside, require_no_way_out
 from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
 from notafluke.study_file import cells_per_job, load_study
@@ -187,6 +187,7 @@ def make_cell(run: RunConfig) -> Cell:
     slug = re.sub(r"[^\w=.,+-]", "_", label, flags=re.ASCII)[:LABEL_LENGTH]
     results = Path(run.config["execution"]["results"])
     folder = (results / RUNS / task / f"{slug}-{key[:8]}").as_posix()
+    require_no_way_out(results)
     require_inside(results, folder)
     return Cell(task, changes, key, folder, "" if data is None else data.as_posix(), run.settings)
 
@@ -336,7 +337,8 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     cache = CACHE / f"plan-{_hash([stamp, [(str(path), _file_digest(path)) for path in files]])[:32]}.json"
     cached = _read_cache(cache)
     plan = make_plan(name, overrides) if cached is None else cached
-    require_inside(Path(plan.results), plan.folder, *plan.data_folders, *(cell.folder for cell in plan.distinct_cells))
+    require_no_way_out(Path(plan.results), plan.folder)
+    require_inside(Path(plan.results), *plan.data_folders, *(cell.folder for cell in plan.distinct_cells))
     if cached is not None:
         return plan
     digests = {name: _file_digest(Path(name)) for name in plan.files}

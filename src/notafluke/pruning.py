@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -9,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notafluke.checkpoints import PATTERN, read_checkpoint
-from notafluke.configuration import compose_run, conf_folder, read_yaml
-from notafluke.errors import StorageError, UsageError
+from notafluke.code_digest import UndefinedError, code_digest
+from notafluke.components import build_task
+from notafluke.configuration import RunConfig, compose_run, conf_folder, read_yaml
+from notafluke.errors import GoneError, StorageError, UsageError
 from notafluke.files import TEMPORARY
 from notafluke.names import RUNS, require_inside
-from notafluke.plan import Plan, make_cell
+from notafluke.plan import Plan, cell_content, make_cell, targets_of
 from notafluke.records import METRICS, RunRecord, damage, read_record
+from notafluke.retrying import FAILURES
 from notafluke.status import cell_folders, run_folders
 from notafluke.tuning import FILE as TUNING_FILE
 
@@ -39,39 +44,58 @@ class Judge:
 
     def __init__(self, conf: Path) -> None:
         self.conf = conf
-        self._keys: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._found: dict[tuple[object, ...], tuple[str, RunConfig | None, str]] = {}
         # A file that cannot be read would make all its runs look like those of an option that is gone.
         for path in sorted(conf.rglob("*.yaml")):
             read_yaml(path.relative_to(conf.parent))
         compose_run(conf, {})
 
-    def key(self, record: RunRecord, device: str) -> tuple[str, str]:
-        """The present key of a record's cell; empty, and why, where it cannot be composed any more.
+    def stale(self, record: RunRecord, device: str) -> str:
+        """Why a record's run would not be used now; empty where it would be.
 
-        Raises UsageError where that cannot be said now, as its data are not there.
+        It is stale where its key is another now, or an option, key or function of it is gone. Raises another UsageError
+        where that cannot be said here and now, as its data, a package or a variable of the environment are not there.
         """
         known = (record.task, tuple(record.changes.items()), device)
-        if known not in self._keys:
-            self._keys[known] = self._find(record, device)
-        return self._keys[known]
+        if known not in self._found:
+            self._found[known] = self._find(record, device)
+        key, run, gone = self._found[known]
+        if run is None or key == record.cell_key:
+            return gone
+        return f"not of the present {', '.join(_differences(record, run)) or 'code, data, configuration or versions'}"
 
-    def _find(self, record: RunRecord, device: str) -> tuple[str, str]:
+    def _find(self, record: RunRecord, device: str) -> tuple[str, RunConfig | None, str]:
+        """The present key and configuration of a record's cell; without them, and why, where something is gone."""
         overrides = {"task": record.task, **record.changes, "execution.device": device}
         try:
             run = compose_run(self.conf, overrides)
-        except UsageError as error:
-            return "", str(error)
-        try:
-            return make_cell(run).key, ""
-        except LookupError as error:  # of a function that is gone
-            return "", str(error)
+            code_digest(targets_of(run.config))
+        except (GoneError, UndefinedError) as error:
+            return "", None, str(error)
+        return make_cell(run).key, run, ""
+
+
+def _differences(record: RunRecord, run: RunConfig) -> list[str]:
+    """What of a record's provenance is not as it is now."""
+    content, recorded = cell_content(run.config, build_task(run.config)), record.provenance
+    packages = recorded.get("packages", {})
+    config = hashlib.sha256(json.dumps(content["config"], sort_keys=True).encode()).hexdigest()
+    differs = {
+        "configuration": recorded.get("config") != config,
+        "code": recorded.get("code") != content["code"],
+        "data": recorded.get("data") != json.loads(json.dumps(content["data"])),
+        "versions": any(
+            str(packages.get(name)).partition("+")[0] != content[name].partition("+")[0] for name in ("torch", "numpy")
+        ),
+    }
+    return [name for name, other in differs.items() if other]
 
 
 def removable(results: Path, plan: Plan | None, now: float | None = None) -> tuple[list[Removable], list[str]]:
-    """What can be removed, and what could not be judged, a line each.
+    """What can be removed, and what could not be judged and is kept, a line each.
 
-    With a plan, only runs of its study's arms and checkpoints of its cells. Raises UsageError where ``conf/`` cannot be
-    read. Reads only.
+    With a plan, of the cells only those that it plans or that hold runs of its study's arms; files that killed
+    processes have left are found in all of ``results``. Raises UsageError where ``conf/`` cannot be read. Reads only.
     """
     judge, found, unclear = Judge(conf_folder()), list[Removable](), list[str]()
     arms = None if plan is None else {(own.task, tuple(own.changes.items())) for own in plan.distinct_cells}
@@ -85,7 +109,7 @@ def removable(results: Path, plan: Plan | None, now: float | None = None) -> tup
         try:
             found += _of_cell(folder, records, judge, planned.get(folder, ""))
         except Exception as error:  # the user's own code and data, which may fail in any way
-            unclear.append(f"{folder}: cannot say whether it is stale: {' '.join(str(error).split())}")
+            unclear.append(f"{folder}: kept, cannot say whether it is stale: {' '.join(str(error).split())}")
     inside = tuple(own.path for own in found if own.path.is_dir())
     moment = time.time() if now is None else now
     found += [own for own in _left_over(results, moment) if not any(up in own.path.parents for up in inside)]
@@ -93,11 +117,23 @@ def removable(results: Path, plan: Plan | None, now: float | None = None) -> tup
     return found, unclear
 
 
+def all_stale(items: list[Removable], results: Path) -> bool:
+    """Whether all runs in ``results`` are stale and among these items, as in an older checkout."""
+    stale = sum(own.runs for own in items if own.kind == STALE)
+    return stale > 0 and stale == sum(len(run_folders(folder)) for folder in cell_folders(results))
+
+
 def remove(items: list[Removable], results: Path) -> None:
-    """Remove files and folders, and the folders of tasks that are empty then. Raises StorageError where it cannot."""
+    """Remove files and folders, and the folders of tasks that are empty then. Raises StorageError where it cannot.
+
+    Of a damaged run ``failures.jsonl`` stays: what earlier tries of it said.
+    """
     for item in items:
         try:
-            _remove(item.path)
+            if item.kind == DAMAGED and (item.path / FAILURES).is_file():
+                _remove_run(item.path)
+            else:
+                _remove(item.path)
         except OSError as error:
             raise StorageError(f"{item.path}: cannot be removed: {error.strerror or error}") from error
     for folder in (results / RUNS).glob("*"):
@@ -113,6 +149,14 @@ def _remove(path: Path) -> None:
     for metrics in sorted(path.rglob(METRICS)):
         metrics.unlink()
     shutil.rmtree(path)
+
+
+def _remove_run(folder: Path) -> None:
+    """All of a run but its earlier failures."""
+    (folder / METRICS).unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.name != FAILURES:
+            _remove(path)
 
 
 def _of_cell(folder: Path, records: Mapping[Path, RunRecord | None], judge: Judge, planned: str) -> Iterator[Removable]:
@@ -148,10 +192,8 @@ def _of_no_use(checkpoint: Path, recorded: Mapping[int, str], keys: Collection[s
 
 
 def _verdict(folder: Path, record: RunRecord | None, judge: Judge) -> tuple[str, str]:
-    if record is not None:
-        key, reason = judge.key(record, _device(folder))
-        if key != record.cell_key:
-            return STALE, reason or "of older code, data, options or versions"
+    if record is not None and (reason := judge.stale(record, _device(folder))):
+        return STALE, reason
     fault = damage(folder)
     return (DAMAGED, fault) if fault else ("", "")
 

@@ -1,7 +1,7 @@
 """Secrets kept out of logs, messages, records and MLflow: passwords of addresses, and values of environment variables.
 
 What is redacted is what people read. What a run is (its configuration and key) is never changed; it is refused where it
-would hold a secret.
+would hold the password of an address or the value of a secret variable.
 """
 
 from __future__ import annotations
@@ -20,34 +20,55 @@ REDACTED = "***"
 """What stands in place of a secret."""
 SHORTEST = 6
 """Characters of the shortest value that counts as a secret: shorter ones are words such as true and none."""
+WHOLE_WORD = 8
+"""Characters up to which a secret is looked for as a whole word: a short one may be part of an ordinary word."""
+LONGEST_NUMBER = 11
+"""Digits up to which a number is a setting or a port, and no secret."""
 
 SECRET_NAME = re.compile(
-    r"TOKEN(?!I)|SECRET|PASSW|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL|_(KEY|PASS|PWD|AUTH)$",
+    r"TOKEN(?!I|S\b)|SECRET|PASSW|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL|_(KEY|PASS|PWD|AUTH)$",
     re.IGNORECASE,
 )
-"""Names of environment variables that hold secrets (not TOKENIZERS_PARALLELISM, PWD or SSH_ASKPASS)."""
+"""Names of environment variables that hold secrets (not TOKENIZERS_PARALLELISM, MAX_TOKENS, PWD or SSH_ASKPASS)."""
+NO_SECRET_NAME = re.compile(r"_(DIR|PATH|FILE|URL|BACKEND|NAME)$", re.IGNORECASE)
+"""Names of those that say where a secret is: PASSWORD_STORE_DIR, SECRETS_BACKEND."""
 
+# Every repetition below is bounded, or begins where the one before it ended, so the time grows with the text only.
 _NOT_IN_ADDRESS = r"\s'\"<>"
-# A password may hold @, : and / although it should not, so the last @ counts where there is a colon before the path.
-_USER_INFO = re.compile(
-    rf"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?:[^/:@{_NOT_IN_ADDRESS}]*:[^{_NOT_IN_ADDRESS}]*|[^/@{_NOT_IN_ADDRESS}]+)@",
-    re.IGNORECASE,
-)
-_PASSWORD = re.compile(rf"://[^/:@{_NOT_IN_ADDRESS}]*:(?P<password>[^{_NOT_IN_ADDRESS}]*)@")
+# A password may hold @ and : although it should not, so the last @ before the path counts.
+_USER = rf"(?<=[a-z0-9+.-])://(?!@)(?P<user>[^/:@{_NOT_IN_ADDRESS}]*)"
+_PASSWORD = re.compile(rf"{_USER}:(?P<password>[^/{_NOT_IN_ADDRESS}]*)@", re.IGNORECASE)
+_USER_INFO = re.compile(rf"{_USER}(?::[^/{_NOT_IN_ADDRESS}]*)?@", re.IGNORECASE)
 _QUERY = re.compile(
-    rf"(?P<name>[?&;](?:[\w.%~-]*(?:token|secret|passw|pwd|api[_-]?key|access[_-]?key|signature|credential)[\w.%~-]*"
-    rf"|key|sig|auth|pass)=)[^&;#{_NOT_IN_ADDRESS}]+",
+    rf"(?P<name>[?&;](?:[\w.%~-]{{0,64}}(?:token|secret|passw|pwd|api[_-]?key|access[_-]?key|signature|credential)"
+    rf"[\w.%~-]{{0,64}}|sig|auth|pass|key(?==[\w-]{{16}}))=)[^&;#{_NOT_IN_ADDRESS}]+",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"(?P<name>\bauthorization['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",]+", re.I)
-_PAIR = re.compile(rf"(?P<name>\b(?:password|passwd|passphrase)=)[^&;,{_NOT_IN_ADDRESS}]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(?P<name>\bauthorization['\"]?\s{0,8}[:=]\s{0,8}['\"]?(?:(?:bearer|basic|token)\s{1,8})?)[^\s'\",]+", re.I
+)
+# What is called a token or a secret may be a word of a text; one of 6 characters and more is none.
+_CALLED = (
+    r"(?:password|passwd|passphrase"
+    r"|(?:token|secret|api[_-]?key|access[_-]?key)(?=['\"]?\s{0,8}[:=\s]\s{0,8}['\"]?[^\s'\"]{6}))"
+)
+_PAIR = re.compile(
+    rf"(?<![\w.%~-])(?P<name>(?:[\w.-]{{0,64}}[._-])?{_CALLED}=['\"]?)[^&;,{_NOT_IN_ADDRESS}]+", re.IGNORECASE
+)
+_QUOTED = re.compile(
+    rf"(?P<name>(?P<quote>['\"])[\w.-]{{0,64}}{_CALLED}(?P=quote)\s{{0,8}}:\s{{0,8}}(?P<end>['\"]))"
+    r"(?:(?!(?P=end))[^\\\n]|\\.)+",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(rf"(?<!\S)(?P<name>--(?:[\w-]{{0,64}}-)?{_CALLED} ['\"]?)(?!-)[^{_NOT_IN_ADDRESS}]+", re.I)
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     """The text with ``***`` in place of secrets.
 
-    Those are user and password of addresses (``scheme://user:password@host``), values in their query strings whose
-    names look like secrets, and the values of such variables of the environment (this process's, unless one is given).
+    Those are user and password of addresses (``scheme://user:password@host``), values whose names look like secrets (in
+    query strings, headers, JSON and options of command lines), and the values of such variables of the environment
+    (this process's, unless one is given).
 
     >>> redact("cannot reach postgresql://me:12@db/runs?password=34", {})
     'cannot reach postgresql://***@db/runs?password=***'
@@ -55,22 +76,45 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     '401 for ***'
     """
     for secret in secret_values(os.environ if environment is None else environment):
-        text = text.replace(secret, REDACTED)
-    text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
-    for pattern in (_QUERY, _HEADER, _PAIR):
+        if secret in text:
+            text = _place_of(secret).sub(REDACTED, text)
+    text = _USER_INFO.sub(rf"://{REDACTED}@", text)
+    for pattern in (_QUERY, _HEADER, _PAIR, _QUOTED, _OPTION):
         text = pattern.sub(rf"\g<name>{REDACTED}", text)
     return text
+
+
+def holds_secret(text: str, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a text holds the password of an address, or the value of a variable that is a secret.
+
+    Less than what is redacted: ``data/a?key=date.csv`` is an ordinary name of a file.
+    """
+    if _PASSWORD.search(text):
+        return True
+    secrets = secret_values(os.environ if environment is None else environment)
+    return any(secret in text and _place_of(secret).search(text) for secret in secrets)
 
 
 def secret_values(environment: Mapping[str, str]) -> list[str]:
     """Values of an environment that must not be shown, the longest first; of several lines each one."""
     found: set[str] = set()
     for name, value in environment.items():
-        if SECRET_NAME.search(name):
+        if SECRET_NAME.search(name) and not NO_SECRET_NAME.search(name):
             found |= {value, *value.splitlines()}
         for match in _PASSWORD.finditer(value):
-            found |= {match["password"], unquote(match["password"])}
-    return sorted((own for own in found if len(own) >= SHORTEST), key=lambda own: (-len(own), own))
+            if match["password"] != match["user"]:
+                found |= {match["password"], unquote(match["password"])}
+    return sorted((own for own in found if _may_be_secret(own)), key=lambda own: (-len(own), own))
+
+
+def _may_be_secret(value: str) -> bool:
+    return len(value) >= SHORTEST and not (value.isdecimal() and len(value) <= LONGEST_NUMBER)
+
+
+def _place_of(secret: str) -> re.Pattern[str]:
+    """Where a secret stands: anywhere, a short one as a whole word."""
+    own = re.escape(secret)
+    return re.compile(own if len(secret) > WHOLE_WORD else rf"(?<!\w){own}(?!\w)")
 
 
 class RedactingFormatter(logging.Formatter):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from notafluke.checksums import is_whole, with_checksum
+from notafluke.clock import utc_now
 from notafluke.errors import StorageError, UsageError, did_you_mean
 from notafluke.files import synchronise_folder, write_atomic
 from notafluke.plan import Plan
@@ -16,6 +19,8 @@ from notafluke.status import CONTENT, DAMAGED, FAILED, RunState, planned_runs
 
 FAILURES = "failures.jsonl"
 """The file in a run's folder with a line for each record that was taken away to train the run again."""
+OF_FILE = "metrics_sha256"
+"""The key of a line that says of which file it is: the SHA-256 of the ``metrics.json`` that was taken away."""
 RETRIED = (*FAILED, DAMAGED)
 
 
@@ -48,15 +53,25 @@ def retry(plan: Plan, outcomes: Sequence[str]) -> list[RunState]:
 
 
 def _keep(folder: Path, run: RunState) -> None:
-    """Add the line, unless an attempt that was cut off has added it already."""
-    record = read_record(folder)
-    said = {"outcome": run.state, "reason": run.reason}
-    content = said if record is None else {**finite(asdict(record)), **said}
-    file = folder / FAILURES
-    before = file.read_text(encoding="utf-8") if file.is_file() else ""
-    last = json.loads(before.splitlines()[-1]) if before.strip() else {}
-    last.pop("retried", None)
-    if last == json.loads(json.dumps(content)) and record is not None:
+    """Add the line, unless an attempt that was cut off has added it already: of the very same file."""
+    record, file = read_record(folder), folder / FAILURES
+    try:
+        of_file = hashlib.sha256((folder / METRICS).read_bytes()).hexdigest()
+        before = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    lines = before.splitlines()
+    if lines and _read_line(lines[-1]).get(OF_FILE) == of_file:
         return
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_atomic(file, before + json.dumps({"retried": now, **content}) + "\n")
+    said = {"outcome": run.state, "reason": run.reason, OF_FILE: of_file}
+    content = {"retried": utc_now(), **({} if record is None else finite(asdict(record))), **said}
+    write_atomic(file, "".join(f"{line}\n" for line in [*lines, json.dumps(with_checksum(content))]))
+
+
+def _read_line(text: str) -> dict[str, Any]:
+    """What a line says; nothing where it is damaged. It stays as it is then: nothing rests on it."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) and is_whole(content) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from notafluke.checkpoints import PATTERN, read_checkpoint
+from notafluke.clock import written_at
 from notafluke.locks import locked, workers
 from notafluke.names import RUNS
 from notafluke.plan import Cell, Plan
@@ -21,6 +21,8 @@ CONTENT = ("ok", "diverged")
 FAILED = ("crashed", "timeout")
 """Outcomes that say nothing of the treatment: they are retried on request."""
 DAMAGED, MISSING = "damaged", "missing"
+PAGE, SYNCHRONISED = "significance.html", ".tracking-synchronised"
+"""What the last two rules of the workflow write for a study."""
 STATES = (*CONTENT, *FAILED, DAMAGED, MISSING)
 
 
@@ -60,12 +62,16 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a study stands. ``commands`` finish it, in this order; ``working`` are the processes at work here."""
+    """Where a study stands. ``commands`` finish it, in this order; ``working`` are the processes at work here.
+
+    ``decided``: its tables are there, and MLflow has its runs, both since its last run ended.
+    """
 
     study: str
     runs: tuple[RunState, ...]
     stale: tuple[StaleCell, ...]
     unfinished: tuple[Unfinished, ...]
+    decided: bool
     locked: bool
     working: tuple[str, ...]
     commands: tuple[str, ...]
@@ -86,6 +92,7 @@ class Status:
             "not_ok": [asdict(run) for run in self.runs if run.state != CONTENT[0]],
             "stale": [asdict(own) for own in self.stale],
             "unfinished": [asdict(own) for own in self.unfinished],
+            "decided": self.decided,
             "locked": self.locked,
             "working": list(self.working),
             "commands": list(self.commands),
@@ -103,14 +110,16 @@ def status_of(plan: Plan) -> Status:
     ]
     states = {run.state for run in runs}
     is_locked, working = locked(), tuple(map(str, workers()))
+    is_decided = states <= set(CONTENT) and decided(plan)
     return Status(
         plan.study.name,
         runs,
         tuple(stale_cells(plan)),
         tuple(unfinished),
+        is_decided,
         is_locked,
         working,
-        tuple(commands(plan, states, is_locked and not working)),
+        tuple(commands(plan, states, is_decided, is_locked and not working)),
     )
 
 
@@ -162,7 +171,15 @@ def stale_cells(plan: Plan) -> Iterator[StaleCell]:
                 yield StaleCell(task, arm, len(run_folders(folder)), folder.as_posix())
 
 
-def commands(plan: Plan, states: set[str], unlock: bool) -> Iterator[str]:
+def decided(plan: Plan) -> bool:
+    """Whether the tables of a study and what MLflow shows of it are there, and not older than the newest record."""
+    records = (read_record(cell.run_folder(seed)) for cell in plan.distinct_cells for seed in plan.study.seeds)
+    newest = max((own.ended for own in records if own is not None), default="")
+    made = (plan.folder / "tables" / PAGE, plan.folder / SYNCHRONISED)
+    return all(path.is_file() and written_at(path) >= newest for path in made)
+
+
+def commands(plan: Plan, states: set[str], is_decided: bool, unlock: bool) -> Iterator[str]:
     """What finishes a study, in this order; what shows it where nothing is left to do."""
     study = plan.study.name.partition("+")[0]
     overrides = " ".join(plan.overrides)
@@ -171,7 +188,7 @@ def commands(plan: Plan, states: set[str], unlock: bool) -> Iterator[str]:
         yield "notafluke unlock"
     if states & {*FAILED, DAMAGED}:
         yield f"notafluke retry {study}{option}"
-    if states - set(CONTENT):
+    if states - set(CONTENT) or not is_decided:
         yield f"{snakemake_command(plan)}"
     else:
         yield f"notafluke show {study}{option}"
@@ -198,12 +215,6 @@ def run_folders(cell: Path) -> list[Path]:
 def first_record(cell: Path) -> RunRecord | None:
     """The first whole record in a cell's folder."""
     return next((record for own in run_folders(cell) if (record := read_record(own)) is not None), None)
-
-
-def written_at(path: Path) -> str:
-    """When a file was written, UTC in ISO 8601 to the second."""
-    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
-    return moment.isoformat(timespec="seconds")
 
 
 def reasons(runs: tuple[RunState, ...]) -> Mapping[tuple[str, str, str], list[RunState]]:

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notafluke import components
 from notafluke.checkpoints import Block, BlockCheckpoint, stored_blocks
+from notafluke.clock import utc_now
 from notafluke.configuration import (
     RunConfig,
     compose_run,
@@ -374,11 +374,6 @@ class CellTraining:
         write_record(folder, record, config, result.history, *rest)
         if self.live:
             self.live.finish(record)
-
-
-def utc_now() -> str:
-    """The time in UTC, ISO 8601 to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def weights_content(weights: Mapping[str, Float32]) -> bytes:

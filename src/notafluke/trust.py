@@ -2,7 +2,8 @@
 
 The option files in ``conf/<group>/`` are the user's own and may name whatever they like. A study file is what people
 pass on, as are stored configurations: there a ``_target_`` may be something that an option file of the same group
-names, something defined in this package, or in a module that ``conf/config.yaml`` lists under ``trust``.
+names, something defined in the modules of this package that hold components and tasks, or in a module that
+``conf/config.yaml`` lists under ``trust``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from notafluke.errors import UsageError
 
-PACKAGE = "notafluke"
+COMPONENTS = ("notafluke.nn", "notafluke.tasks", "notafluke.training")
+"""What is trusted without a word: not the commands of this package, which remove files and start processes."""
 TRUST = "trust"
 TARGET = "_target_"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -35,7 +37,7 @@ def require_trusted(config: Mapping[str, Any], conf: Path, composed: Mapping[str
 
 
 def trusted_modules(conf: Path) -> tuple[str, ...]:
-    """The package and the modules that ``conf/config.yaml`` lists under ``trust``. Raises UsageError for no list."""
+    """COMPONENTS and the modules that ``conf/config.yaml`` lists under ``trust``. Raises UsageError for no list."""
     # Here: the configuration asks this module.
     from notafluke.configuration import CONFIG_NAME, read_yaml
 
@@ -46,7 +48,7 @@ def trusted_modules(conf: Path) -> tuple[str, ...]:
     for name in found:
         if not isinstance(name, str) or not _MODULE.fullmatch(name):
             raise UsageError(f"{_shown(path)}: {TRUST}: {name!r} is no name of a module such as my_activations")
-    return (PACKAGE, *found)
+    return (*COMPONENTS, *found)
 
 
 def refuse_to_set(keys: Mapping[str, Any]) -> None:
@@ -93,7 +95,7 @@ def _require_trusted_target(conf: Path, key: str, target: str) -> None:
         return
     if not _within(module, trusted):
         raise UsageError(f"{key}={target} {_advice(conf, key, 'is not trusted', module)}")
-    if (defined := _defining_module(target)) is not None and not _within(defined, trusted):
+    if (defined := _defining_module(key, target)) is not None and not _within(defined, trusted):
         where = f"is not trusted: it is defined in {defined}, not in {module}" if defined else "does not say its module"
         raise UsageError(f"{key}={target} {_advice(conf, key, where, defined)}")
 
@@ -106,16 +108,23 @@ def _advice(conf: Path, key: str, reason: str, module: str) -> str:
     return f"{reason}: {option}, or add {module} to the list {TRUST} in {_shown(conf / 'config.yaml')}"
 
 
-def _defining_module(target: str) -> str | None:
+def _defining_module(key: str, target: str) -> str | None:
     """The module in which the object of a trusted path says it is defined, "" where it does not say.
 
-    None where it cannot be imported or called: whoever builds it says why.
+    None where nothing of the path can be imported, its module fails, or it is not there or no function: whoever builds
+    it says why. Raises UsageError where a package or module is there, but holds no such module: ``os.system`` by way of
+    a module that imports ``os``, say.
     """
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)
     path, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(path), name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if "." in missing and (path == missing or path.startswith(f"{missing}.")):
+            raise UsageError(f"{key}={target} is not trusted: found no module {missing}") from error
+        return None
     except (Exception, SystemExit):
         return None
     if not callable(found):

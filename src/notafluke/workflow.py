@@ -12,6 +12,7 @@ from notafluke.code_digest import code_digest
 from notafluke.configuration import conf_folder, split_overrides, tracking_is_on
 from notafluke.errors import UsageError, did_you_mean
 from notafluke.plan import Cell, Plan, load_plan
+from notafluke.redaction import redact
 from notafluke.report.columns import FIGURES, TABLES
 from notafluke.tasks.dataset import PROVENANCE
 
@@ -49,6 +50,21 @@ def take_back(marker: Path) -> str:
     if told:
         marker.unlink(missing_ok=True)
     return told
+
+
+def planned(config: Mapping[str, Any], warn: Callable[[str], None]) -> tuple[str, str, Plan]:
+    """Study, overrides and plan of Snakemake's ``--config``; its warnings go to ``warn``, a line each.
+
+    Ends the program with one line on a UsageError. No secret is in these lines.
+    """
+    try:
+        study, overrides = study_and_overrides(config)
+        plan = plan_of(study, overrides)
+    except UsageError as error:
+        raise SystemExit(redact(f"error: {error}")) from None
+    for warning in plan.warnings:
+        warn(redact(f"warning: {warning}"))
+    return study, overrides, plan
 
 
 def table_files(plan: Plan) -> list[str]:

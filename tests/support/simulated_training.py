@@ -7,11 +7,11 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from notafluke.clock import utc_now
 from notafluke.plan import Cell
 from notafluke.records import RunRecord, write_record
 from notafluke.tracking import LiveLog, Pace, remember_runs
@@ -76,7 +76,7 @@ class Training:
         """Train a block of seeds and record them; ``behind`` are the epochs of a checkpoint, ``each`` is called after
         each epoch.
         """
-        started = timestamp()
+        started = utc_now()
         earlier = {seed: [self.epoch(epoch, seed) for epoch in range(behind)] for seed in seeds}
         self.live.start(seeds, earlier, started)
         for epoch in range(behind, epochs):
@@ -103,7 +103,7 @@ class Training:
             parameters=321,
             weight_digest="ab" * 32 if good else "",
             started=started,
-            ended=timestamp(),
+            ended=utc_now(),
         )
         history = [self.epoch(epoch, seed) for epoch in range(epochs)]
         remember_runs(self.results, self.experiment, {record.run_key: folder})
@@ -132,10 +132,6 @@ EMPTY = RunRecord(
     weight_digest="",
     provenance={"git_commit": "c0ffee" * 6},
 )
-
-
-def timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def train(results: Path, experiment: str, name: str, seeds: Sequence[int], epochs: int, seconds: float = 0.0) -> None:

@@ -223,6 +223,16 @@ def test_a_state_that_is_not_carried_exactly(
     assert f"model={name}" in str(caught.value) and wrong[name] in str(caught.value)
 
 
+def test_a_rule_of_the_state_that_lacks_something_is_named(
+    faulty: Callable[[str, str, str], None], own_conf: Path
+) -> None:
+    faulty("lacking", "state", "class f:\n    def training_batches(self, *a): return iter(())")
+    path = own_conf / "state" / "lacking.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("_partial_: true", "_partial_: false"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"state=lacking .*: has no carried and no evaluation_batches; see"):
+        components.check(compose_run(own_conf, {"task": "adding", "state": "lacking"}))
+
+
 class TestImport:
     @pytest.fixture(autouse=True)
     def trusting(self, own_conf: Path) -> None:

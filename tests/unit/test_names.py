@@ -8,7 +8,7 @@ import pytest
 
 from notafluke.configuration import compose_run, conf_folder
 from notafluke.errors import UsageError
-from notafluke.names import RESERVED, require_file_names, require_inside, require_results
+from notafluke.names import RESERVED, reached_by_link, require_file_names, require_inside, require_results
 from notafluke.plan import load_plan, make_cell, make_plan
 from notafluke.records import write_record
 from notafluke.tasks.dataset import Dataset
@@ -148,6 +148,30 @@ class TestLinks:
         load_plan("small")
         assert list(elsewhere.iterdir()) == []
 
+    @pytest.mark.parametrize(
+        "name",
+        ["logs", "logs/small", "environments", "mlartifacts", "mlflow.db", "experiments.jsonl", "small/tables"],
+    )
+    def test_of_what_is_written_beside_them(self, elsewhere: Path, name: str) -> None:
+        load_plan("small")  # from the cache, the second time
+        link = Path("results") / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(elsewhere / "x")
+        with pytest.raises(UsageError, match=rf"results/{name} leads out of results, to .*/elsewhere/x"):
+            load_plan("small")
+
+    def test_what_is_reached_by_a_link(self, tmp_path: Path) -> None:
+        real = tmp_path / "real"
+        (real / "a" / "b").mkdir(parents=True)
+        results = tmp_path / "results"
+        results.symlink_to(real)
+        (real / "linked").symlink_to(real / "a")
+        (real / "file").symlink_to(real / "gone")
+        assert not reached_by_link(results, results / "a" / "b")
+        for path in ("linked", "linked/b", "file", ".", "../x", "a/../a"):
+            assert reached_by_link(results, results / path)
+        assert reached_by_link(results, tmp_path / "x")
+
     def test_results_itself_may_be_one(self, elsewhere: Path) -> None:
         Path("results").symlink_to(elsewhere, target_is_directory=True)
         load_plan("small")
@@ -198,3 +222,20 @@ class TestSecrets:
         path.write_text(path.read_text(encoding="utf-8") + "more: ${oc.env:MY_TOKEN}\n", encoding="utf-8")
         with pytest.raises(UsageError, match=r"task\.more: its value holds a password"):
             compose_run(own_conf, {"task": "stock"})
+
+    @pytest.mark.parametrize("line", ["more: hunter22hunter", "more: [1, {a: x}, 'http://me:pw@host']"])
+    def test_written_out_in_an_option_file(self, own_conf: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+        monkeypatch.setenv("MY_TOKEN", "hunter22hunter")
+        path = own_conf / "activation" / "tanh.yaml"
+        path.write_text(path.read_text(encoding="utf-8") + f"{line}\n", encoding="utf-8")
+        with pytest.raises(UsageError, match=r"activation\.more: its value holds a password"):
+            compose_run(own_conf, {"task": "adding"})
+
+    def test_none_in_a_description_or_a_setting(self, own_conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MAX_TOKENS", "100000")
+        monkeypatch.setenv("MY_TOKEN", "hunter22hunter")
+        path = own_conf / "activation" / "tanh.yaml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("description: ", "description: hunter22hunter "), encoding="utf-8")
+        run = compose_run(own_conf, {"task": "adding", "trainer.max_epochs": "100000"})
+        assert run.changes["trainer.max_epochs"] == "100000"

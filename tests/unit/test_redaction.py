@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -19,13 +21,19 @@ SECRET = "correct-horse"
     ("text", "expected"),
     [
         (f"psycopg2 postgresql+psycopg2://me:{SECRET}@h:5432/db", "psycopg2 postgresql+psycopg2://***@h:5432/db"),
-        (f"mysql://me:a@b/{SECRET}:c@host/db", "mysql://***@host/db"),
+        (f"mysql://me:a@b:{SECRET}@host/db", "mysql://***@host/db"),
         (f"two: http://a:{SECRET}@x/y, ftp://b:{SECRET}@z", "two: http://***@x/y, ftp://***@z"),
         (f"'https://{SECRET}@github.com/x.git'", "'https://***@github.com/x.git'"),
         (f"s3://b/k?X-Amz-Signature={SECRET}&part=1#top", "s3://b/k?X-Amz-Signature=***&part=1#top"),
         (f"GET /x?part=1&access_token={SECRET}", "GET /x?part=1&access_token=***"),
         (f"{{'Authorization': 'Bearer {SECRET}'}}", "{'Authorization': 'Bearer ***'}"),
         (f"host=db password={SECRET} user=me", "host=db password=*** user=me"),
+        (f"url=http://h/?token={SECRET}", "url=http://h/?token=***"),
+        (f"GET /x?key={SECRET}-and-more", "GET /x?key=***"),
+        (f"with token={SECRET}, my.api_key={SECRET}", "with token=***, my.api_key=***"),
+        (f'{{"user": "me", "db_password": "a\\"{SECRET}", "n": 1}}', '{"user": "me", "db_password": "***", "n": 1}'),
+        (f"{{'accessToken': '{SECRET}'}}", "{'accessToken': '***'}"),
+        (f"login --password {SECRET} --api-key={SECRET} me", "login --password *** --api-key=*** me"),
     ],
 )
 def test_addresses(text: str, expected: str) -> None:
@@ -41,6 +49,12 @@ def test_addresses(text: str, expected: str) -> None:
         "activation=iris,seed=range(0,10) optimizer.lr=0.1",
         "me@example.org wrote: at 12:30, see https://example.org/a (b@c)",
         "12:00:00 results/runs/stock/activation=iris-0a1b2c3d: training seeds 0, 1",
+        "http://localhost:5000/#/runs?user=me@x.org",
+        "https://host:8080/data@v2.csv",
+        "data/a?key=date.csv",
+        "task.token=char max_tokens=100000 tokens=words",
+        '{"tokens": "abcdefgh", "token": "word"}',
+        "give it with --token or --password",
     ],
 )
 def test_the_rest_is_left_alone(text: str) -> None:
@@ -70,6 +84,49 @@ def test_values_of_the_environment(name: str) -> None:
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD", "TOKENIZERS_PARALLELISM", "SSH_ASKPASS", "HOME", "KEYBOARD"])
 def test_other_variables_are_no_secrets(name: str) -> None:
     assert redact(f"in {SECRET}", {name: SECRET}) == f"in {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("MAX_TOKENS", "100000", "trainer.max_epochs=100000 of 1000000"),
+        ("SOME_TOKEN", "12345678901", "at 12345678901"),
+        ("DATABASE_URL", "postgresql://postgres:postgres@host/db", "a postgresql server"),
+        ("SECRETS_BACKEND", "disabled", "it is disabled"),
+        ("PASSWORD_STORE_DIR", "/home/somebody", "/home/somebody/results"),
+        ("MY_TOKEN", "digits", "tasks.digits_of_mine"),
+    ],
+)
+def test_ordinary_values_are_no_secrets(name: str, value: str, text: str) -> None:
+    assert redact(text, {name: value}) == text and not redaction.holds_secret(text, {name: value})
+
+
+def test_what_a_configuration_may_not_hold() -> None:
+    known = {"MY_TOKEN": SECRET, "PIN_TOKEN": "123456789012"}
+    for text in (f"a/{SECRET}.csv", "https://me:pw@host/x", "n=123456789012"):
+        assert redaction.holds_secret(text, known)
+    for text in ("data/a?token=abcdefgh", "https://me@host/x", "https://host:80/a@b", "password=x"):
+        assert not redaction.holds_secret(text, known)
+
+
+PIECES = (
+    "a.ba.b",
+    "?token",
+    "://a:b",
+    "://a",
+    "'",
+    '"password": "',
+    "token=",
+    "--password ",
+    "authorization:  ",
+    "_a-",
+)
+
+
+def test_the_time_grows_with_the_text_only() -> None:
+    """What takes steps in the square of the length would take minutes; all of it takes about a second."""
+    code = f"from notafluke.redaction import redact\nfor piece in {PIECES}: redact(piece * 50_000, {{}})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_short_values_are_no_secrets_and_long_ones_go_first() -> None:
@@ -110,6 +167,18 @@ def test_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit), told_in_one_line(debug=False):
         raise UsageError(f"no {SECRET} at http://a:b@c")
     assert capsys.readouterr().err == "error: no *** at http://***@c\n"
+
+
+def test_what_the_snakefile_says(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from notafluke.workflow import planned
+
+    monkeypatch.setenv("MY_TOKEN", SECRET)
+    with pytest.raises(SystemExit) as caught:
+        planned({"study": SECRET, "overrides": ""}, print)
+    assert str(caught.value.code).startswith("error: unknown study") and SECRET not in str(caught.value.code)
+    with mock.patch("notafluke.workflow.plan_of", return_value=mock.Mock(warnings=(f"no {SECRET}",))):
+        planned({"study": "demo", "overrides": ""}, (told := []).append)
+    assert told == ["warning: no ***"]
 
 
 @pytest.mark.parametrize(

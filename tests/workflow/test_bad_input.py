@@ -85,7 +85,7 @@ RUNS = {
     "no equals sign": (["iris"], ["'iris'", "key=value"]),
     "column": (["task=stock", "task.source=no-close.csv"], ["no-close.csv", "Close"]),
     "rows": (["task=stock", "task.source=two.csv"], ["two.csv", "2 rows"]),
-    "seed": (["task=adding", "seed=-1"], ["seed=-1", "at least 0"]),
+    "seed": (["task=adding", "seed=-1"], ["seed=-1", "whole number from 0"]),
 }
 
 COMPONENTS = {
@@ -206,7 +206,7 @@ def test_debug_shows_the_traceback(project):
         done = project.notafluke(*arguments, "--debug", code=None)
         assert done.code != 0
         assert "Traceback" in done.stderr
-        assert "UsageError" in done.stderr
+        assert "notafluke.errors." in done.stderr
 
 
 def test_outside_the_repository_the_line_says_where_to_go(project, tmp_path):

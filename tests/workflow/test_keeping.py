@@ -11,8 +11,9 @@ from unittest import mock
 
 import pytest
 
-from notafluke import cli, configuration, train
+from notafluke import cli, configuration, locks, retrying, train
 from notafluke.checkpoints import Block, Stored, checkpoint_content
+from notafluke.checksums import is_whole
 from notafluke.names import DATABASE, RESERVED
 from notafluke.records import RunRecord, damage, read_record, record_text
 
@@ -129,6 +130,45 @@ def test_what_was_taken_back_is_trained_again(project):
     assert all(damage((project.root / path).parent) == "" for path in project.runs())
 
 
+def failures(project, path):
+    file = (project.root / path).with_name("failures.jsonl")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+
+
+def test_a_retry_that_is_cut_off_adds_each_line_once(project):
+    """Also that of a damaged record, and after a line that is damaged itself."""
+    control, iris = broken(project)
+    paths = (control[0], iris[0], iris[1])
+    (project.root / control[0]).with_name("failures.jsonl").write_bytes(b'{"outcome": "cra\xff')
+    with mock.patch.object(retrying.Path, "unlink", side_effect=OSError(5, "Input/output error")):
+        for _ in range(3):
+            project.within(cli.main, "retry", "tiny", "--outcome", "crashed", code=1)
+            project.within(cli.main, "retry", "tiny", "--outcome", "damaged", code=1)
+    project.within(cli.main, "retry", "tiny")
+    for path in paths:
+        lines = (project.root / path).with_name("failures.jsonl").read_text().splitlines()
+        assert is_whole(json.loads(lines[-1])) and len(lines) == (2 if path == control[0] else 1)
+    assert status(project)["counts"]["missing"] == 5
+
+    # The same damage of another record is another failure.
+    project.within(cli.main, "train-cells", "tiny", str(Path(iris[0]).parents[1]))
+    (project.root / iris[0]).with_name("history.csv").write_text("epoch\n")
+    project.within(cli.main, "retry", "tiny")
+    assert [own["reason"] for own in failures(project, iris[0])] == ["history.csv is damaged"] * 2
+
+
+@pytest.mark.parametrize("file", ["tables/significance.html", ".tracking-synchronised"])
+def test_trained_is_not_decided(project, file):
+    path = project.results / "tiny" / file
+    os.utime(path, (0, 0))
+    for _ in range(2):
+        found = status(project)
+        assert not found["decided"] and found["commands"] == ["snakemake --cores all --config study=tiny"]
+        text = project.within(cli.main, "status", "tiny").stdout
+        assert "tiny: 9 runs, all trained, not decided" in text and found["commands"][0] in text
+        path.unlink(missing_ok=True)
+
+
 def test_a_locked_folder_is_explained_and_unlocked(project):
     """Snakemake's own lock is there, as after kill -9, and a run is missing."""
     (path, *_) = project.of_arm("control")
@@ -164,6 +204,8 @@ def test_prune_lists_asks_and_removes_what_is_stale(project):
     assert "nothing removed" in done.stderr and "--yes" in done.stderr and project.tree("results") == before
     lines = done.stdout.splitlines()
     assert sum("stale, 3 runs: results/runs/adding/" in line for line in lines) == 3
+    assert sum("(not of the present configuration)" in line for line in lines) == 3
+    assert lines[0].startswith("Every recorded run is stale. Is this an older checkout")
     assert sum("left over: results/runs/.half.tmp" in line for line in lines) == 1
     assert "after an edit is undone" in lines[-1]
 
@@ -193,7 +235,43 @@ def test_prune_removes_checkpoints_that_nothing_goes_on_from(project):
     assert kept.exists() and not any(own.exists() for own in gone) and project.runs() == before
 
 
-@pytest.mark.parametrize("how", ["broken yaml", "data gone", "damaged", "option gone"])
+def test_prune_looks_again_after_the_answer(project):
+    """A snakemake that was started while the question stood there."""
+    broken(project)
+    workers = mock.Mock(side_effect=[[], [locks.Worker(7, "snakemake")]])
+    terminal = io.StringIO("y\n")
+    terminal.isatty = lambda: True
+    before = project.tree("results")
+    with mock.patch.object(locks, "workers", workers), mock.patch.object(sys, "stdin", terminal):
+        done = project.within(cli.main, "prune", code=2)
+    assert "Remove them? (only processes of this machine are seen)" in done.stdout
+    assert "not while snakemake (process 7) works" in done.stderr and project.tree("results") == before
+
+
+def test_prune_keeps_what_cannot_be_judged_here(project, monkeypatch):
+    """The environment differs: a variable is missing, is a secret, or a module is no longer trusted or installed."""
+    runs, file = project.runs(), project.root / "conf/activation/iris.yaml"
+    text = file.read_text(encoding="utf-8")
+    monkeypatch.setenv("HERE_TOKEN", "http://me:pw@host")
+    for change in ("more: ${oc.env:NOT_HERE}", "more: ${nothing}", "more: ${oc.env:HERE_TOKEN}", "_target_: no_such.f"):
+        replaced = text.replace("notafluke.nn.activations.iris", "no_such.f") if "_target_" in change else text + change
+        file.write_text(f"{replaced}\n", encoding="utf-8")
+        configuration._composed.cache_clear()
+        done = project.within(cli.main, "prune", "--yes")
+        assert done.stdout.count("kept, cannot say whether it is stale: ") == 1 and "pw@" not in done.output
+        assert project.runs() == runs
+
+
+def test_prune_of_a_damaged_run_keeps_its_earlier_failures(project):
+    _, iris = broken(project)
+    (project.root / iris[0]).with_name("failures.jsonl").write_text("{}\n")
+    project.within(cli.main, "prune", "--yes")
+    assert [path.name for path in (project.root / iris[0]).parent.iterdir()] == ["failures.jsonl"]
+    assert not (project.root / iris[1]).parent.exists()
+    assert status(project)["counts"]["missing"] == 3
+
+
+@pytest.mark.parametrize("how", ["broken yaml", "data gone", "damaged", "option gone", "function gone", "key gone"])
 def test_prune_is_careful(project, how):
     """A configuration that cannot be read now removes nothing; an option that is gone makes its runs stale."""
     if how == "broken yaml":
@@ -210,6 +288,15 @@ def test_prune_is_careful(project, how):
         broken(project)
         done = project.within(cli.main, "prune", "--yes")
         assert done.stdout.count("damaged, 1 run") == 2 and len(project.runs()) == 6
+    elif how == "function gone":
+        project.edit("conf/activation/iris.yaml", "notafluke.nn.activations.iris", "notafluke.nn.activations.gone")
+        done = project.within(cli.main, "prune", "--yes")
+        assert "no source file defines notafluke.nn.activations.gone" in done.stdout and len(project.runs()) == 6
+    elif how == "key gone":
+        (path, *_) = project.of_arm("control")
+        rewritten(project, path, changes={"optimizer.warmup": "3"})
+        done = project.within(cli.main, "prune", "--yes")
+        assert "unknown key optimizer.warmup" in done.stdout and len(project.runs()) == 8
     else:
         shutil.move(project.root / "conf/activation/iris.yaml", project.root / "conf/activation/iris2.yaml")
         done = project.within(cli.main, "prune", "--yes")

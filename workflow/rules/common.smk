@@ -1,4 +1,3 @@
-from notafluke.errors import UsageError
 from notafluke.workflow import (
     analysis_digest,
     data_files,
@@ -6,10 +5,9 @@ from notafluke.workflow import (
     data_rule_name,
     figure_files,
     folders_of,
-    plan_of,
+    planned,
     retrain_of,
     rule_name,
-    study_and_overrides,
     table_files,
     take_back,
     tracks,
@@ -17,15 +15,7 @@ from notafluke.workflow import (
     unrecorded,
 )
 
-try:
-    STUDY, OVERRIDES = study_and_overrides(config)
-    PLAN = plan_of(STUDY, OVERRIDES)
-except UsageError as error:
-    raise SystemExit(f"error: {error}")
-
-for warning in PLAN.warnings:
-    logger.warning(f"warning: {warning}")
-
+STUDY, OVERRIDES, PLAN = planned(config, logger.warning)
 FOLDER = PLAN.folder
 LOGS = f"{PLAN.results}/logs"
 TRACKING_READY = f"{PLAN.results}/.tracking-ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,3 +22,13 @@ def planned(study: str, overrides: str) -> Plan:
     from notafluke.plan import load_plan
 
     return load_plan(study, split_overrides(overrides))
+
+
+def results_folder() -> Path:
+    """The project's folder of results. Raises UsageError outside of a project, and where a link leads out of it."""
+    from notafluke.configuration import compose_run, conf_folder
+    from notafluke.names import require_no_way_out
+
+    results = Path(compose_run(conf_folder(), {}).config["execution"]["results"])
+    require_no_way_out(results)
+    return results

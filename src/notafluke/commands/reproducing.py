@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from notafluke.commands.common import StudyOverrides, planned
+from notafluke.commands.common import StudyOverrides, planned, results_folder
 from notafluke.errors import UsageError
 from notafluke.redaction import redact
 
@@ -41,7 +40,7 @@ def reproduce(
         raise UsageError("name the runs to reproduce, or a study to take some of: notafluke reproduce --study demo")
     if sample < 1:
         raise UsageError(f"--sample {sample}: expected a whole number of at least 1")
-    results = _results()
+    results = results_folder()
     texts = runs or [str(folder) for folder in sample_runs(planned(study, overrides), sample, seed)]
     contents: list[dict[str, Any]] = []
     code = 0
@@ -81,7 +80,7 @@ def diff(
     from notafluke.report.comparing import difference_content, difference_page, two_runs
     from notafluke.report.listing import show
 
-    results = _results()
+    results = results_folder()
     folders = [find_run(text, results) for text in (first, second)]
     own = two_runs(*(read_run(folder, results_of(folder)) for folder in folders))
     if as_json:
@@ -90,10 +89,3 @@ def diff(
         show(difference_page(own))
     if not own.identical:
         raise typer.Exit(1)
-
-
-def _results() -> Path:
-    """The project's folder of results. Raises UsageError outside of a project."""
-    from notafluke.configuration import compose_run, conf_folder
-
-    return Path(compose_run(conf_folder(), {}).config["execution"]["results"])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notafluke.commands.common import StudyName, StudyOverrides, planned
+from notafluke.commands.common import StudyName, StudyOverrides, planned, results_folder
 from notafluke.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,37 +79,41 @@ def prune(
 
     Runs of older code, data, options or versions, damaged ones, and what killed processes left. Lists them first.
     """
-    from notafluke.configuration import compose_run, conf_folder
-    from notafluke.locks import refuse_while_working
-    from notafluke.pruning import removable, remove
+    from notafluke.locks import THIS_MACHINE, refuse_while_working
+    from notafluke.pruning import all_stale, removable, remove
+    from notafluke.redaction import redact
 
     if overrides and not study:
         raise UsageError("--overrides belong to a study: notafluke prune STUDY --overrides ...")
-    results = Path(compose_run(conf_folder(), {}).config["execution"]["results"])
+    results = results_folder()
     refuse_while_working("prune")
     found, unclear = removable(results, planned(study, overrides) if study else None)
     for line in unclear:
-        typer.echo(line)
+        typer.echo(redact(line))
     if not found:
         typer.echo("nothing to remove")
         return
+    if all_stale(found, results):
+        typer.echo("Every recorded run is stale. Is this an older checkout, or another environment than they are of?")
     _list(found)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nothing removed: there is no terminal to ask; say it with --yes")
-        if not typer.confirm("Remove them?"):
+        if not typer.confirm(f"Remove them? ({THIS_MACHINE})"):
             typer.echo("nothing removed")
             return
+        refuse_while_working("prune")
     remove(found, results)
     typer.echo("removed; MLflow is brought up to date by: notafluke track rebuild")
 
 
 def _list(found: list[Removable]) -> None:
     from notafluke.pruning import STALE, size_text
+    from notafluke.redaction import redact
 
     for item in found:
         runs = f", {item.runs} run{'s' if item.runs > 1 else ''}" if item.runs else ""
-        typer.echo(f"{size_text(item.size):>9}  {item.kind}{runs}: {item.path} ({item.reason})")
+        typer.echo(redact(f"{size_text(item.size):>9}  {item.kind}{runs}: {item.path} ({item.reason})"))
     typer.echo(f"{size_text(sum(item.size for item in found)):>9}  in all")
     if any(item.kind == STALE for item in found):
         typer.echo(

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from notafluke.commands.common import StudyName, StudyOverrides, planned
+from notafluke.commands.common import StudyName, StudyOverrides, planned, results_folder
 from notafluke.errors import StorageError, UsageError
 from notafluke.files import write_atomic
 from notafluke.redaction import redact
@@ -39,7 +39,7 @@ def track_init(
     if tolerant and not _is_on():
         typer.echo("execution.tracking is false: nothing is logged to MLflow")
         return
-    results = _results()
+    results = results_folder()
     try:
         with _reachable(results):
             killed = initialise(results, live=tolerant)
@@ -95,19 +95,13 @@ def track_rebuild() -> None:
     """
     from notafluke.tracking import rebuild
 
-    results = _results()
+    results = results_folder()
     with _reachable(results):
         done = rebuild(results, _show_progress)
     parts = [f"{done.experiments} experiments, {done.shown} runs: {done.added} added, {done.removed} removed"]
     if done.damaged:
         parts.append(f"{done.damaged} damaged records are not shown")
     typer.echo("; ".join(parts))
-
-
-def _results() -> Path:
-    from notafluke.configuration import compose_run, conf_folder
-
-    return Path(compose_run(conf_folder(), {}).config["execution"]["results"])
 
 
 def _show_progress(experiment: str, done: int, total: int) -> None:

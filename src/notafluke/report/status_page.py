@@ -71,9 +71,15 @@ def _stale(status: Status) -> list[str]:
 def _ending(status: Status) -> list[str]:
     counts = status.counts()
     left = sum(counts[own] for own in (*FAILED, DAMAGED, MISSING))
-    head = f"{status.study}: {len(status.runs)} runs, " + (f"{left} to train" if left else "all done")
+    head = f"{status.study}: {len(status.runs)} runs, " + (_state(status, left))
     if status.working:
         return [f"{head}; {', '.join(status.working)} works in this folder now"]
     locked = ["this folder is locked by a snakemake that was killed; nothing recorded is lost"] if status.locked else []
-    verb = "finish it with:" if left else "see:"
+    verb = "see:" if status.decided else "finish it with:"
     return [head, *locked, verb, *(f"  {command}" for command in status.commands)]
+
+
+def _state(status: Status, left: int) -> str:
+    if left:
+        return f"{left} to train"
+    return "all done" if status.decided else "all trained, not decided"

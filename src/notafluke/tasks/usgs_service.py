@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from notafluke.clock import utc_now, written_at
 from notafluke.downloads import Patience, download
 from notafluke.errors import UsageError
 from notafluke.files import write_atomic
@@ -138,15 +139,14 @@ def _kept(file: Path) -> Part | None:
         rows = _rows(content, str(file))
     except UsageError:
         return None
-    retrieved = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
-    return Part.of(content, rows, retrieved.isoformat(timespec="seconds"))
+    return Part.of(content, rows, written_at(file))
 
 
 def _download(request: Request, month: str, file: Path, patience: Patience) -> Part:
     content = _content(request, month, patience)
     rows = _rows(content, request.address(month))
     _write(file, content)
-    return Part.of(content, rows, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    return Part.of(content, rows, utc_now())
 
 
 def _content(request: Request, month: str, patience: Patience) -> bytes:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from notafluke.errors import UsageError
+from notafluke.names import reached_by_link
 from notafluke.plan import Plan
 from notafluke.records import damage
 from notafluke.tracking.database import (
@@ -398,7 +399,10 @@ def copy_aside(path: Path) -> Path:
 
 
 def remove_artifacts(results: Path, experiments: Sequence[str], path: Path, needed: set[str]) -> None:
-    """Remove the artifacts of runs that are not in the database, and are not needed by one that is kept."""
+    """Remove the artifacts of runs that are not in the database, and are not needed by one that is kept.
+
+    What a link leads to may be somebody else's, and stays.
+    """
     from mlflow import MlflowClient
 
     folders = [folder for name in experiments for folder in artifact_folders(results, name)]
@@ -406,7 +410,7 @@ def remove_artifacts(results: Path, experiments: Sequence[str], path: Path, need
     # Looked up after the folders: a run is there before it has any.
     known = {str(own.info.run_id) for own in all_runs(client, list(all_experiments(client)), "")}
     for folder in folders:
-        if folder.name not in known | needed:
+        if folder.name not in known | needed and not reached_by_link(results, folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

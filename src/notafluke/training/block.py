@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from notafluke.clock import utc_now
 from notafluke.streams import generator, torch_seed
 from notafluke.tasks.base import SPLITS, Float32, Task
 from notafluke.training.batching import build_seeded, initial_parameters, key_names, refuse_unbatchable, seed_losses
@@ -174,7 +174,7 @@ class SeedBlock(pl.LightningModule):
         self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
         self.online_predictions: dict[int, tuple[Tensor, Tensor]] = {}
         self.progress = ProgressLog()
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started = utc_now()
         self.seconds_before, self.began = 0.0, time.monotonic()
 
     @property

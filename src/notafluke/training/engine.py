@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ from notafluke.training.block import Checkpoint, Observer, SeedBlock, TimeLimitR
 from notafluke.training.determinism import pin_torch
 from notafluke.training.recipe import OptimizerBuilder, Recipe
 from notafluke.training.results import SeedResult
+
+log = logging.getLogger(__name__)
 
 
 class OwnSignalHandler(pl.Callback):
@@ -66,6 +69,7 @@ def train_block(
     except Exception as error:
         if raises:
             raise
+        log.warning("%s", traceback.format_exc())
         block.end("crashed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
     return block.finish()
 
