@@ -187,7 +187,8 @@ def seed_values(expression: Any) -> tuple[int, ...]:
     """The seeds of ``3``, ``1,2`` or ``range(0,10)``. Raises UsageError for what is no seed or named twice."""
     texts = sweep_values("seed", expression)
     if bad := [text for text in texts if not text.isdecimal() or len(text) > SEED_DIGITS]:
-        raise UsageError(f"seed={bad[0][:LONGEST_SHOWN]}: expected a whole number from 0 to {'9' * SEED_DIGITS}")
+        most = f", with at most {SEED_DIGITS} digits" if bad[0].isdecimal() else ""
+        raise UsageError(f"seed={bad[0][:LONGEST_SHOWN]}: expected a whole number of at least 0{most}")
     seeds = tuple(int(text) for text in texts)
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"seed={expression}: names a seed twice")

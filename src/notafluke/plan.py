@@ -277,7 +277,7 @@ def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
         cautions = components.check(run)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
-    files = {str(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
+    files = {_from_here(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
     task = components.build_task(run.config)
     # The folders too: a file that is added to one changes none of those that were there.
     sources = {str(run.config["task"].get(name)) for name in task.source_options}
@@ -325,16 +325,17 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     The cache is what makes reading the Snakefile cheap. Raises UsageError as ``make_plan`` does.
     """
     conf = conf_folder()
-    files = sorted([*conf.rglob("*.yaml"), *PACKAGE_FOLDER.rglob("*.py")])
+    # Without the place of the project, so that one that was moved or copied keeps its plans.
+    files = [
+        (path.relative_to(folder).as_posix(), path) for folder in (conf, PACKAGE_FOLDER) for path in _sources(folder)
+    ]
     stamp = [
-        str(conf),
-        str(PACKAGE_FOLDER),
         name,
         *overrides,
         *(f"{package} {version(package)}" for package in PACKAGES),
         _file_digest(LOCK_FILE) if LOCK_FILE.is_file() else "",
     ]
-    cache = CACHE / f"plan-{_hash([stamp, [(str(path), _file_digest(path)) for path in files]])[:32]}.json"
+    cache = CACHE / f"plan-{_hash([stamp, [(own, _file_digest(path)) for own, path in files]])[:32]}.json"
     cached = _read_cache(cache)
     plan = make_plan(name, overrides) if cached is None else cached
     require_no_way_out(Path(plan.results), plan.folder)
@@ -348,6 +349,16 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
         # It only saves seconds.
         log.warning("warning: %s", error)
     return plan
+
+
+def _sources(folder: Path) -> list[Path]:
+    """What a plan can depend on in ``conf/`` or in the package."""
+    return sorted([*folder.rglob("*.yaml"), *folder.rglob("*.py")])
+
+
+def _from_here(path: Path) -> str:
+    """A file in the working folder by its place there, another one as it is."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _read_cache(path: Path) -> Plan | None:

@@ -38,18 +38,15 @@ def tracks() -> bool:
     return tracking_is_on(conf_folder())
 
 
-def take_back(marker: Path) -> str:
-    """What a marker says that MLflow failed with; it is removed then, so that the next start tries again.
-
-    Empty where there is none, or MLflow has everything.
-    """
+def tell_of_tracking(marker: Path, warn: Callable[[str], None]) -> None:
+    """Say what the synchronisation failed with, where its marker says so; without it the next start tries again."""
     try:
         told = marker.read_text(encoding="utf-8").strip()
     except OSError:
-        return ""
+        return
     if told:
         marker.unlink(missing_ok=True)
-    return told
+        warn(told)
 
 
 def planned(config: Mapping[str, Any], warn: Callable[[str], None]) -> tuple[str, str, Plan]:

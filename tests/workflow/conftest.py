@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,6 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 Once = Callable[[str, Callable[[Path], Any]], Project]
+
+
+PLANS = ".snakemake/notafluke"
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +49,18 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def checkout(once: Once) -> Project:
-    """A copy in which nothing has run, its modules compiled once for all copies of it; not to be changed."""
+    """A copy in which nothing has run; not to be changed.
+
+    Its modules are compiled and its study is planned once for all copies of it.
+    """
 
     def build(folder: Path) -> None:
-        compileall.compile_dir(copy_repository(folder).root / "src", quiet=2)
+        project = copy_repository(folder)
+        compileall.compile_dir(project.root / "src", quiet=2)
+        with TemporaryDirectory() as place:
+            planned = untracked(project.copied(Path(place) / "planned"))
+            planned.notafluke("plan", "tiny")
+            shutil.copytree(planned.root / PLANS, project.root / PLANS)
 
     return once("checkout", build)
 

@@ -85,7 +85,7 @@ RUNS = {
     "no equals sign": (["iris"], ["'iris'", "key=value"]),
     "column": (["task=stock", "task.source=no-close.csv"], ["no-close.csv", "Close"]),
     "rows": (["task=stock", "task.source=two.csv"], ["two.csv", "2 rows"]),
-    "seed": (["task=adding", "seed=-1"], ["seed=-1", "whole number from 0"]),
+    "seed": (["task=adding", "seed=-1"], ["seed=-1", "at least 0"]),
 }
 
 COMPONENTS = {

@@ -9,7 +9,7 @@ from notafluke.workflow import (
     retrain_of,
     rule_name,
     table_files,
-    take_back,
+    tell_of_tracking,
     tracks,
     training_message,
     unrecorded,

@@ -35,15 +35,9 @@ rule synchronise_tracking:
         "notafluke track sync {params.study:q} --overrides={params.overrides:q} --marker={output:q} > {log} 2>&1"
 
 
-def tell_of_tracking():
-    """Say what MLflow failed with."""
-    if told := take_back(FOLDER / ".tracking-synchronised"):
-        logger.warning(told)
-
-
 onsuccess:
-    tell_of_tracking()
+    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)
 
 
 onerror:
-    tell_of_tracking()
+    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)
