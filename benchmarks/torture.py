@@ -37,7 +37,20 @@ def main() -> int:
     if not arguments.go_on:
         passed.unlink(missing_ok=True)
     keep_passed(faults, passed)
-    command = [sys.executable, "-m", "pytest", "-m", "torture", "-p", "no:xdist", "-q", "-s", "tests/torture"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "torture",
+        "-p",
+        "no:xdist",
+        "-q",
+        "-s",
+        "-o",
+        "faulthandler_timeout=0",
+        "tests/torture",
+    ]
     command += [f"--deselect={test}" for test in lines(passed)]
     settings = {"TRIALS": str(arguments.trials), "SEED": str(arguments.seed), "FAULTS": str(faults)}
     settings |= {"PASSED": str(passed), "COMMIT": commit()}

@@ -421,3 +421,13 @@ def test_values_of_float_keys_may_be_whole_numbers() -> None:
     assert repr(compose_run(CONF, {"optimizer.lr": "1.0"}).config) == repr(
         compose_run(CONF, {"optimizer.lr": "1"}).config
     )
+
+
+@pytest.mark.parametrize("key", ["optimizer.lr", "seed", "model.hidden_size", "trainer.time_limit", "x"])
+def test_a_number_of_thousands_of_digits_is_refused_in_one_short_line(key: str) -> None:
+    """Python itself refuses to read it."""
+    with pytest.raises(UsageError) as caught:
+        overrides_by_key([f"{key}={'9' * 5000}"])
+    assert len(str(caught.value)) < 400
+    with pytest.raises(UsageError):
+        compose_run(CONF, {key: "9" * 5000})
