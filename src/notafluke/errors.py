@@ -56,6 +56,16 @@ class ComponentError(UsageError):
         self.reason = one_line(reason)
 
 
+def named(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says.
+
+    >>> named(ArithmeticError("cursed\\nindeed")), named(KeyError())
+    ('ArithmeticError: cursed', 'KeyError')
+    """
+    kind, said = type(error).__name__, str(error).splitlines()
+    return f"{kind}: {said[0]}" if said and said[0] else kind
+
+
 def one_line(text: str) -> str:
     r"""The text with blanks for line breaks and tabs (from a file's cell, say), and other control characters escaped.
 

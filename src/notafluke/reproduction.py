@@ -195,12 +195,12 @@ def train_request(place: Path) -> Path:
     request = json.loads((place / REQUEST).read_text(encoding="utf-8"))
     seal(map(Path, request["closed"]), [*map(Path, request["open"]), place])
     from notafluke import components
+    from notafluke.cell_training import CellTraining
     from notafluke.configuration import RunConfig, conf_folder
     from notafluke.environments import leave_out
     from notafluke.interruption import Interruption
     from notafluke.plan import make_cell
     from notafluke.preparation import prepare_data
-    from notafluke.train import CellTraining
     from notafluke.trust import require_trusted
 
     leave_out(map(Path, request["results"]))

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from example_record import RECORD
 
 from notafluke.errors import UsageError
 from notafluke.finding import find_run, recorded_keys, results_of
-from notafluke.records import RunRecord, write_record
+from notafluke.records import write_record
 
 KEYS = {0: "0a1b2c" + "0" * 58, 1: "0a1b2c" + "1" * 58, 2: "ffee01" + "2" * 58}
 
 
 def write(folder: Path, key: str, seed: int) -> None:
-    record = RunRecord(
-        run_key=key,
-        cell_key="cd" * 32,
-        task="stock",
-        changes={},
-        seed=seed,
-        outcome="ok",
-        reason="",
-        last_epoch=0,
-        best_epoch=0,
-        primary_metric="mse",
-        directions={"mse": "lower"},
-        units={"mse": ""},
-        metrics={"mse": 0.5},
-        validation={"mse": 0.5},
-        baselines=[],
-        parameters=1,
-        seconds=0.1,
-        weight_digest="ef" * 32,
-        provenance={},
-    )
+    record = replace(RECORD, run_key=key, task="stock", seed=seed, changes={})
     write_record(folder, record, {"seed": seed}, [{"mse": 0.5}], None, None)
 
 

@@ -14,39 +14,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from example_record import RECORD
 
 from notafluke import reproduction
 from notafluke.comparison import Comparison, StoredRun, read_run
 from notafluke.components import build_task
 from notafluke.configuration import compose_run
 from notafluke.errors import Stopped, UsageError
-from notafluke.records import RunRecord, write_record
+from notafluke.records import write_record
 from notafluke.reproduction import Reproduction, copy_data, reproduce, request_of, sample_runs
 from notafluke.tracking import local_files
 from notafluke.tuning import FACTORS, FIRST_SEED, Tuning
 
-RECORD = RunRecord(
-    run_key="ab" * 32,
-    cell_key="cd" * 32,
-    task="adding",
-    changes={"activation": "iris"},
-    seed=3,
-    outcome="ok",
-    reason="",
-    last_epoch=0,
-    best_epoch=0,
-    primary_metric="mse",
-    directions={"mse": "lower"},
-    units={"mse": ""},
-    metrics={"mse": 0.5},
-    validation={"mse": 0.5},
-    baselines=[],
-    parameters=1,
-    seconds=0.1,
-    weight_digest="ef" * 32,
-    provenance={},
-    learning_rate=0.3,
-)
 RATE = 0.1
 TUNING = Tuning(
     "cd" * 32, "mse", (FIRST_SEED,), tuple(RATE * factor for factor in FACTORS), ((1.0,), (0.9,), (0.5,)), 0.3, True

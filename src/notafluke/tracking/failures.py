@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from notafluke.errors import named
 from notafluke.redaction import redact
 
 LINE_LENGTH = 400
@@ -15,8 +16,7 @@ AWAY = {"ConnectionError", "ConnectTimeout", "EndpointConnectionError", "NewConn
 
 def one_line(error: BaseException) -> str:
     """An error in one line, without secrets."""
-    first = (str(error).splitlines() or [""])[0]
-    return redact(f"{type(error).__name__}: {first}" if first else type(error).__name__)[:LINE_LENGTH]
+    return redact(named(error))[:LINE_LENGTH]
 
 
 def failure_of(error: Exception, uri: str) -> str:

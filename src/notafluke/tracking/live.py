@@ -128,7 +128,7 @@ class LiveLog:
             self._send()
 
     def epoch_finished(self, epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
-        """See training.engine.Observer."""
+        """See training.block.Observer."""
         with self._tolerantly():
             for seed, values in metrics.items():
                 if seed in self.seeds:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 import torch
 
+from notafluke.errors import named
 from notafluke.tasks.base import Task
 from notafluke.training.block import Checkpoint, Observer, SeedBlock, TimeLimitReached
 from notafluke.training.determinism import pin_torch
@@ -29,7 +30,7 @@ class OwnSignalHandler(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning has set its own handler by then; only the main thread may set one."""
-        if threading.current_thread() is threading.main_thread():
+        if self.handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.handler)
 
 
@@ -70,7 +71,7 @@ def train_block(
         if raises:
             raise
         log.warning("%s", traceback.format_exc())
-        block.end("crashed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        block.end("crashed", named(error))
     return block.finish()
 
 
