@@ -108,26 +108,6 @@ def decide(study: StudyLike, scores: pd.DataFrame, baselines: pd.DataFrame, plan
     return frame
 
 
-def undecidable(study: StudyLike) -> list[str]:
-    """Return a warning where the seeds are too few for any p to pass Holm's correction of the declared claims."""
-    m = sum(len(claim.tasks) for claim in study.claims if claim.role == "claim")
-    if not m or study.test == "paired_t" or study.correction != "holm":
-        return []
-    schedule, seeds = Schedule.of(study), len(study.seeds)
-    level = schedule.level(study.alpha / m)
-    smallest = 2 * 0.5**seeds
-    if smallest <= level:
-        return []
-    comparisons = f"{m} comparison{'s' if m > 1 else ''}"
-    start = f"{seeds} seeds cannot decide {comparisons}: the smallest p of an exact test is {p_text(smallest)}, "
-    if not study.looks:
-        needed = math.ceil(math.log2(2 / level))
-        return [f"{start}above alpha / m = {number(level)}; it takes {needed} seeds or more"]
-    later = next((size for size in study.looks if 2 * 0.5**size <= schedule.level_at(size, study.alpha / m)), None)
-    hope = f"the look at {later} seeds can" if later else "nor can a later look"
-    return [f"{start}above {number(level)}, what this look may spend of alpha / m (spending: {study.spending}); {hope}"]
-
-
 def paired_scores(
     scores: pd.DataFrame,
     baselines: pd.DataFrame,

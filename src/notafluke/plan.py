@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notafluke import components
+from notafluke.check_cache import CheckCache
 from notafluke.checksums import is_whole, with_checksum
 from notafluke.code_digest import code_digest, source_files
 from notafluke.configuration import (
@@ -27,6 +28,7 @@ from notafluke.configuration import (
     flatten,
     groups,
 )
+from notafluke.decidability import undecidable
 from notafluke.errors import StorageError, UsageError, did_you_mean
 from notafluke.files import write_atomic
 from notafluke.names import RUNS, require_inside, require_no_way_out
@@ -34,10 +36,11 @@ from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
 from notafluke.study_file import cells_per_job, load_study
 from notafluke.tasks.base import Task
-from notafluke.tasks.dataset import LOCK_FILE, files_below
+from notafluke.tasks.dataset import LOCK_FILE, PROVENANCE, files_below
 
 log = logging.getLogger(__name__)
 CACHE = Path(".snakemake") / "notafluke"
+CHECKS = CACHE / "checks.json"
 ENGINE = (
     "notafluke.components.build_recipe",
     "notafluke.components.build_task",
@@ -237,21 +240,22 @@ class _PlannedArm:
     files: set[str]
 
 
-def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
-    """Expand a study into its plan and check all of it. Raises UsageError; writes nothing."""
-    # Here, because a plan out of the cache needs no statistics.
-    from notafluke.claims import undecidable
+def make_plan(name: str, overrides: Sequence[str] = (), checks: CheckCache | None = None) -> Plan:
+    """Expand a study into its plan and check all of it. Raises UsageError; writes nothing.
 
+    What ``checks`` knows is not tried again; what it does not know it learns.
+    """
     conf = conf_folder()
+    checks = CheckCache() if checks is None else checks
     study, warnings = load_study(conf, name, overrides)
     planned = {
-        task: {arm.name: _plan_arm(conf, f"study {name}, {task}, {arm.name}", arm) for arm in arms}
+        task: {arm.name: _plan_arm(conf, f"study {name}, {task}, {arm.name}", arm, checks) for arm in arms}
         for task, arms in study.arms.items()
     }
     for task, arms in planned.items():
         _refuse_equal_arms(f"study {name}", task, {arm: own.cell for arm, own in arms.items()})
         warnings += [caution for own in arms.values() for caution in own.cautions]
-        warnings += _scaled_in_vain(task, {arm: own.run.config for arm, own in arms.items()})
+        warnings += _scaled_in_vain(task, {arm: own.run.config for arm, own in arms.items()}, checks)
     for claim in study.claims:
         for task in claim.tasks:
             _check_metric(f"study {name}: claim {claim.id}", claim, planned[task][CONTROL].task)
@@ -270,11 +274,11 @@ def make_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     )
 
 
-def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
+def _plan_arm(conf: Path, where: str, arm: Arm, checks: CheckCache) -> _PlannedArm:
     """Check one arm and find its cell. Raises UsageError that says where."""
     run = compose_run(conf, arm.overrides)
     try:
-        cautions = components.check(run)
+        cautions = _cautions(run, checks)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     files = {_from_here(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
@@ -285,6 +289,28 @@ def _plan_arm(conf: Path, where: str, arm: Arm) -> _PlannedArm:
     return _PlannedArm(run, make_cell(run), task, cautions, files)
 
 
+def _cautions(run: RunConfig, checks: CheckCache) -> list[str]:
+    """What should be known about a run that can be trained. Raises UsageError as components.check does."""
+
+    def check() -> list[str]:
+        return components.check(run)
+
+    if str(run.config["execution"]["device"]).startswith("cuda"):
+        # Which devices there are can change without any file.
+        return check()
+    try:
+        task = components.build_task(run.config)
+        content = cell_content(run.config, task)
+        provenance = None if (folder := task.prepared_folder()) is None else folder / PROVENANCE
+    except (UsageError, LookupError):
+        # Told better by what tries everything in its order.
+        return check()
+    code = code_digest(["notafluke.components.check"])
+    # An invented example was tried where the data are not prepared yet.
+    prepared = _file_digest(provenance) if provenance is not None and provenance.is_file() else ""
+    return checks.findings([content, run.choices, code, prepared, _versions()], check)
+
+
 def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None:
     """Raise UsageError where two arms of a task are the same run."""
     by_key: dict[str, str] = {}
@@ -293,17 +319,26 @@ def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None
             raise UsageError(f"{where}: duplicate treatments on {task}: {first} and {arm} are the same run")
 
 
-def _scaled_in_vain(task: str, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _scaled_in_vain(task: str, configs: Mapping[str, Mapping[str, Any]], checks: CheckCache) -> list[str]:
     """A warning where a study varies the gradient rule, but the optimizer takes the gradient's size out again."""
     if len({_hash(component_options(config, "gradient")) for config in configs.values()}) < 2:
         return []
-    arms = [name for name, config in configs.items() if components.scaling_has_no_effect(config)]
+    arms = [name for name, config in configs.items() if _scaling_has_no_effect(config, checks)]
     if not arms:
         return []
     return [
         f"task={task}: {', '.join(arms)}: this optimizer divides by the gradient's size again, so the coefficient has "
         "no effect; decide claims on gradient scaling with optimizer=sgd"
     ]
+
+
+def _scaling_has_no_effect(config: Mapping[str, Any], checks: CheckCache) -> bool:
+    parts = {group: component_options(config, group) for group in ("gradient", "optimizer")}
+    code = code_digest(["notafluke.components.scaling_has_no_effect", *targets_of(parts)])
+    found = checks.findings(
+        [parts, code, _versions()], lambda: ["no effect"] if components.scaling_has_no_effect(config) else []
+    )
+    return bool(found)
 
 
 def _check_metric(where: str, claim: Claim, task: Task) -> None:
@@ -332,12 +367,13 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     stamp = [
         name,
         *overrides,
-        *(f"{package} {version(package)}" for package in PACKAGES),
+        *_versions(),
         _file_digest(LOCK_FILE) if LOCK_FILE.is_file() else "",
     ]
     cache = CACHE / f"plan-{_hash([stamp, [(own, _file_digest(path)) for own, path in files]])[:32]}.json"
     cached = _read_cache(cache)
-    plan = make_plan(name, overrides) if cached is None else cached
+    checks = CheckCache(CHECKS)
+    plan = make_plan(name, overrides, checks) if cached is None else cached
     require_no_way_out(Path(plan.results), plan.folder)
     require_inside(Path(plan.results), *plan.data_folders, *(cell.folder for cell in plan.distinct_cells))
     if cached is not None:
@@ -345,10 +381,15 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     digests = {name: _file_digest(Path(name)) for name in plan.files}
     try:
         write_atomic(cache, json.dumps(with_checksum({"plan": plan.as_tree(), "digests": digests})))
+        checks.store()
     except StorageError as error:
         # It only saves seconds.
         log.warning("warning: %s", error)
     return plan
+
+
+def _versions() -> list[str]:
+    return [f"{package} {version(package)}" for package in PACKAGES]
 
 
 def _sources(folder: Path) -> list[Path]:

@@ -12,7 +12,8 @@ from score_tables import Tables, ToyStudy, claim
 
 from notafluke import stats
 from notafluke.advice import advice
-from notafluke.claims import decide, records, undecidable
+from notafluke.claims import decide, records
+from notafluke.decidability import undecidable
 from notafluke.errors import UsageError
 from notafluke.plan import make_plan
 from notafluke.study_file import load_study

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from notafluke import components
 from notafluke import plan as plan_module
+from notafluke.check_cache import CheckCache
 from notafluke.configuration import RunConfig, compose_run, override_text, overrides_by_key
 from notafluke.errors import UsageError
 from notafluke.plan import LABEL_LENGTH, Cell, Plan, load_plan, make_cell, make_plan
@@ -489,9 +490,9 @@ class TestCache:
         shutil.rmtree(".snakemake", ignore_errors=True)
         made: list[str] = []
 
-        def counted(name: str, overrides: Any = ()) -> Plan:
+        def counted(name: str, overrides: Any, checks: CheckCache) -> Plan:
             made.append(name)
-            return make_plan(name, overrides)
+            return make_plan(name, overrides, checks)
 
         monkeypatch.setattr(plan_module, "make_plan", counted)
         yield made
@@ -501,7 +502,7 @@ class TestCache:
             (conf / name).write_bytes(content)
 
     def cache_files(self) -> list[Path]:
-        return sorted(Path(".snakemake").rglob("*.json"))
+        return sorted(Path(".snakemake").rglob("plan-*.json"))
 
     @pytest.mark.parametrize("overrides", [[], ["seed=range(0,3)"], ["activation=tanh,relu"]], ids=str)
     def test_a_hit_is_the_fresh_plan(self, makes: list[str], overrides: list[str]) -> None:
@@ -626,4 +627,187 @@ class TestCache:
         for _ in range(2):
             with pytest.raises(UsageError, match="did you mean 'iris'"):
                 load_plan("tiny", ["activation=tanh,irsi"])
-        assert self.cache_files() == []
+        assert not list(Path(".snakemake").rglob("*.json"))
+
+
+class TestChecks:
+    """What was tried before is not tried again; whatever a check can depend on has it tried again."""
+
+    @pytest.fixture
+    def tried(self, own_conf: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """A tiny study; the activation of each run that is really tried."""
+        write_study(own_conf)
+        found: list[str] = []
+        check = components.check
+
+        def counted(run: RunConfig) -> list[str]:
+            found.append(run.choices["activation"])
+            return check(run)
+
+        monkeypatch.setattr(components, "check", counted)
+        load_plan("tiny")
+        assert sorted(found) == ["iris", "tanh"]
+        found.clear()
+        return found
+
+    def test_other_seeds_and_claims_and_another_study_try_nothing(self, own_conf: Path, tried: list[str]) -> None:
+        load_plan("tiny", ["seed=range(0,7)"])
+        write_study(own_conf, claims={})
+        load_plan("tiny")
+        load_plan(write_study(own_conf, "other"))
+        assert tried == []
+
+    def test_what_should_be_known_is_told_again(self, own_conf: Path, tried: list[str]) -> None:
+        sweep = {"loss": "mse,golden", "seed": "range(0,8)"}
+        own_study = {"tasks": {"digits": {"model.hidden_size": 4}}, "sweep": sweep, "claims": {}}
+        first = load_plan(write_study(own_conf, **own_study))
+        tried.clear()
+        again = load_plan("tiny", ["seed=range(0,7)"])
+        assert tried == [] and first.warnings == again.warnings != ()
+
+    def test_only_new_cells_are_tried(self, tried: list[str]) -> None:
+        load_plan("tiny", ["activation=tanh,iris,relu"])
+        assert tried == ["relu"]
+
+    @pytest.mark.parametrize("damage", [b"", b"null", b"[]", b'{"findings": {}}', b"\xff"])
+    def test_a_damaged_file_is_ignored(self, tried: list[str], damage: bytes) -> None:
+        plan_module.CHECKS.write_bytes(damage)
+        load_plan("tiny", ["seed=range(0,7)"])
+        assert sorted(tried) == ["iris", "tanh"]
+        load_plan("tiny", ["seed=range(0,8)"])
+        assert len(tried) == 2, "the damaged file is written anew"
+
+    def test_no_bit_of_it_can_flip_unnoticed(self, tried: list[str]) -> None:
+        content = plan_module.CHECKS.read_bytes()
+        known = CheckCache(plan_module.CHECKS)
+        for place in range(len(content)):
+            plan_module.CHECKS.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+            assert vars(CheckCache(plan_module.CHECKS))["_known"] in ({}, vars(known)["_known"])
+
+    def test_a_default_that_changes_is_tried(
+        self, own_conf: Path, tried: list[str], forget: Callable[[], None]
+    ) -> None:
+        edit(own_conf / "optimizer" / "adam.yaml", "eps: 1.0e-8", "eps: -1.0")
+        forget()
+        with pytest.raises(UsageError, match=r"optimizer=adam .*epsilon"):
+            load_plan("tiny")
+        assert tried == ["tanh"]
+
+    def test_code_that_changes_is_tried(self, own_conf: Path, tried: list[str], forget: Callable[[], None]) -> None:
+        own = own_conf.parent / "my_activations.py"
+        own.write_text("def soft(x):\n    return x.tanh()\n", encoding="utf-8")
+        text = "# Mine\n_target_: my_activations.soft\n_partial_: true\n"
+        (own_conf / "activation" / "soft.yaml").write_text(text, encoding="utf-8")
+        edit(own_conf / "config.yaml", "trust: []", "trust: [my_activations]")
+        arguments = ["activation=tanh,soft"]
+        try:
+            load_plan("tiny", arguments)
+            tried.clear()
+            load_plan("tiny", [*arguments, "seed=0"])
+            assert tried == []
+            own.write_text("def soft(x):\n    return x.tanh().sum(0)\n", encoding="utf-8")
+            forget()
+            sys.modules.pop("my_activations")
+            with pytest.raises(UsageError, match="activation=soft"):
+                load_plan("tiny", arguments)
+            assert tried == ["soft"]
+        finally:
+            sys.modules.pop("my_activations", None)
+
+    def test_data_that_change_are_tried(self, own_conf: Path, tried: list[str], tmp_path: Path) -> None:
+        path = write_prices(tmp_path / "prices.csv")
+        overrides = [part for part in priced(path) if part != "task=stock"]
+        own = {key: value.strip("'") for key, value in overrides_by_key(overrides).items()}
+        write_study(own_conf, tasks={"stock": own})
+        load_plan("tiny")
+        tried.clear()
+        load_plan("tiny", ["seed=0"])
+        assert tried == []
+        write_prices(path, 3.0)
+        load_plan("tiny", ["seed=0"])
+        assert sorted(tried) == ["iris", "tanh"]
+
+    def test_data_are_tried_again_when_they_are_prepared(self, own_conf: Path, tried: list[str]) -> None:
+        """Before, an invented example may have been tried."""
+        write_study(own_conf, tasks={"stock": {"model.hidden_size": 4}})
+        plan = load_plan("tiny")
+        tried.clear()
+        provenance = Path(plan.data_folders[0]) / "provenance.json"
+        provenance.parent.mkdir(parents=True)
+        provenance.write_text("{}", encoding="utf-8")
+        load_plan("tiny", ["seed=0"])
+        assert sorted(tried) == ["iris", "tanh"]
+
+    def test_a_gpu_is_looked_for_each_time(
+        self, own_conf: Path, tried: list[str], forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        edit(own_conf / "config.yaml", "device: cpu", "device: cuda:7")
+        forget()
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+        load_plan("tiny")
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 7)
+        with pytest.raises(UsageError, match="7 CUDA devices"):
+            load_plan("tiny", ["seed=0"])
+
+    def test_a_package_that_changes_is_tried(self, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        true = plan_module.version
+        monkeypatch.setattr(plan_module, "version", lambda name: "0.0.1" if name == "torch" else true(name))
+        load_plan("tiny")
+        assert sorted(tried) == ["iris", "tanh"]
+
+    def test_more_seeds_are_planned_without_torch_and_scipy(self, tried: list[str]) -> None:
+        """Seconds of a new process, whenever seeds or claims change."""
+        script = (
+            "import sys; from notafluke.plan import load_plan; load_plan('tiny', ['seed=range(0,12)']); "
+            "print(sorted({'torch', 'scipy', 'pandas', 'pytorch_lightning', 'mlflow'} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
+class TestCheckCache:
+    def test_finds_once_what_depends_on_the_same(self, tmp_path: Path) -> None:
+        path, calls = tmp_path / "checks.json", []
+
+        def check(found: list[str]) -> list[str]:
+            calls.append(found)
+            return found
+
+        cache = CheckCache(path)
+        assert cache.findings({"a": 1, "b": 2}, lambda: check(["x"])) == ["x"]
+        assert cache.findings({"b": 2, "a": 1}, lambda: check(["y"])) == ["x"]
+        assert cache.findings({"a": 1}, lambda: check([])) == []
+        assert not path.exists()
+        cache.store()
+        again = CheckCache(path)
+        assert again.findings({"a": 1}, lambda: check(["z"])) == [] and len(calls) == 2
+        before = path.stat().st_mtime_ns
+        again.store()
+        assert path.stat().st_mtime_ns == before, "nothing new, nothing written"
+
+    def test_keeps_nothing_of_a_check_that_fails(self, tmp_path: Path) -> None:
+        cache = CheckCache(tmp_path / "checks.json")
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                cache.findings("a", lambda: [str(1 / 0)])
+        assert cache.findings("a", lambda: ["found"]) == ["found"]
+
+    def test_two_that_store_keep_what_both_found(self, tmp_path: Path) -> None:
+        path = tmp_path / "checks.json"
+        one, other = CheckCache(path), CheckCache(path)
+        one.findings("a", lambda: ["1"])
+        other.findings("b", lambda: ["2"])
+        one.store()
+        other.store()
+        both = CheckCache(path)
+        assert both.findings("a", lambda: ["?"]) == ["1"] and both.findings("b", lambda: ["?"]) == ["2"]
+
+    def test_the_oldest_go_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("notafluke.check_cache.MOST", 2)
+        path = tmp_path / "checks.json"
+        for name in "abc":
+            cache = CheckCache(path)
+            cache.findings(name, lambda: ["found"])
+            cache.store()
+        kept = CheckCache(path)
+        assert [kept.findings(name, lambda: ["new"]) for name in "abc"] == [["new"], ["found"], ["found"]]

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from notafluke.analysis import Analysis, analyse
-from notafluke.claims import undecidable
+from notafluke.decidability import undecidable
 from notafluke.decision import write_figures
 from notafluke.errors import UsageError
 from notafluke.external import SCOPE, External, Request, read_scores

@@ -1,0 +1,53 @@
+"""What checks found before, kept below ``.snakemake/``: new seeds or claims need not have their cells tried again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from notafluke.checksums import is_whole, with_checksum
+from notafluke.files import write_atomic
+
+MOST = 20_000
+"""So many findings are kept; the oldest go first."""
+
+
+class CheckCache:
+    """Findings by the digest of all that they depend on. Only checks that passed are there.
+
+    A file that is missing or damaged is an empty cache; without ``path`` nothing is read or stored.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._stored = {} if path is None else _read(path)
+        self._known = dict(self._stored)
+
+    def findings(self, depends_on: Any, check: Callable[[], list[str]]) -> list[str]:
+        """What ``check`` returned for the same ``depends_on``, of what JSON can hold, or returns now.
+
+        Raises what ``check`` raises, and keeps nothing then.
+        """
+        key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        if key not in self._known:
+            self._known[key] = list(check())
+        return list(self._known[key])
+
+    def store(self) -> None:
+        """Write what was found anew, if anything was. Raises StorageError."""
+        if self.path is None or self._known == self._stored:
+            return
+        kept = dict(list((_read(self.path) | self._known).items())[-MOST:])
+        write_atomic(self.path, json.dumps(with_checksum({"findings": kept})))
+        self._stored = dict(self._known)
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return dict(tree["findings"]) if is_whole(tree) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
