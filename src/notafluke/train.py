@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notafluke import components
 from notafluke.cell_training import CellTraining, recorded
 from notafluke.configuration import (
+    RunConfig,
     compose_run,
     conf_folder,
     overrides_by_key,
@@ -70,6 +71,8 @@ def train_cell(
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
+    if (records := _records_of_all(run, seeds)) is not None:
+        return records
     for caution in components.check(run):
         log.warning("warning: %s", caution)
     if prepare_data(run):
@@ -79,16 +82,36 @@ def train_cell(
     execution = run.config["execution"]
     require_inside(Path(execution["results"]), *(cell.run_folder(seed) / SAMPLES for seed in seeds))
     missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
-    if missing:
-        if plan is not None:
-            register(plan)
-        CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
-    else:
-        log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
-    before = [cell.run_folder(seed) for seed in seeds if seed not in missing]
-    if run.config["trainer"].get("keep") == "best" and not all((own / WEIGHTS).exists() for own in before):
-        log.warning("warning: runs recorded before have no weights.pt; execution.retrain=true (snakemake -F) keeps it")
+    if plan is not None:
+        register(plan)
+    CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
+    _tell_of_weights(run, cell, [seed for seed in seeds if seed not in missing])
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
+
+
+def _records_of_all(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:
+    """The records of a cell's seeds where all are there and none is to be trained again; imports no torch then."""
+    if run.config["execution"]["retrain"]:
+        return None
+    try:
+        cell = make_cell(run)
+    except (UsageError, LookupError):
+        # Told better by what tries everything in its order.
+        return None
+    records = [record for seed in seeds if (record := recorded(cell, seed)) is not None]
+    if len(records) < len(seeds):
+        return None
+    log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
+    _tell_of_weights(run, cell, seeds)
+    return records
+
+
+def _tell_of_weights(run: RunConfig, cell: Cell, seeds: Sequence[int]) -> None:
+    """Warn where weights are to be kept, but these seeds were recorded without."""
+    if run.config["trainer"].get("keep") == "best" and not all(
+        (cell.run_folder(own) / WEIGHTS).exists() for own in seeds
+    ):
+        log.warning("warning: runs recorded before have no weights.pt; execution.retrain=true (snakemake -F) keeps it")
 
 
 def check_hydra_arguments(arguments: Sequence[str]) -> None:

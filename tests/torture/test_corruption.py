@@ -13,7 +13,7 @@ from mutations import damage as damaged
 from notafluke.checkpoints import Block, Stored, checkpoint_content, read_checkpoint
 from notafluke.checksums import without_checksum
 from notafluke.errors import UsageError
-from notafluke.plan import load_plan
+from notafluke.plan import CHECKS, load_plan
 from notafluke.records import damage, read_record
 from notafluke.registration import cautions, register, registered_study
 from notafluke.scores import collect
@@ -119,6 +119,18 @@ def test_plan_cache(copy, extent, tally):
         survived += load_plan("killed", []) == plan
         newest.write_bytes(whole)
     tally.add("damage of a file, by the library", "plan cache", survived, count)
+
+
+def test_check_cache(copy, extent, tally):
+    """What was tried is tried again."""
+    plan = load_plan("killed", [])
+    count, survived = extent.share(30), 0
+    whole = CHECKS.read_bytes()
+    for trial in range(count):
+        CHECKS.write_bytes(damaged(extent.generator(7, trial), whole))
+        survived += load_plan("killed", [f"seed=range(0,{trial + 4})"]).cells == plan.cells
+        CHECKS.write_bytes(whole)
+    tally.add("damage of a file, by the library", "list of cells that were tried", survived, count)
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "provenance.json"])

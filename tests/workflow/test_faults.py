@@ -3,6 +3,7 @@
 The others, thousands of faults, are in tests/torture: `make torture`.
 """
 
+import base64
 import signal
 import sys
 import time
@@ -94,6 +95,41 @@ def test_a_damaged_file_of_a_run_is_not_counted(project):
     done = project.within(main, "decide", "tiny")
     assert list(project.significance()["verdict"]) == ["incomplete", "incomplete"]
     assert f"{folder.relative_to(project.root)}: predictions.npz is damaged" in done.output
+
+
+def test_an_input_that_is_made_again_keeps_nothing_else_from_running(project):
+    """Killed when the input was there and snakemake had not noted it yet.
+
+    Snakemake forgets whatever depends on an `ancient` input that is made again (its issue 4166), and ends with 0.
+    """
+    ready = project.results / ".tracking-ready"
+    marker = base64.urlsafe_b64encode(ready.relative_to(project.root).as_posix().encode()).decode()
+    (project.root / ".snakemake" / "incomplete" / marker).write_text('{"external_jobid": null}', encoding="utf-8")
+    (path, *_) = project.of_arm("control")
+    (project.root / path).unlink()
+    plan = project.snakemake("-n").stdout
+    assert "creating the MLflow database" in plan, "it is made again"
+    assert "(1 of 3 seeds missing)" in plan and "deciding the claims of tiny" in plan
+
+
+RECORDED = """
+import sys
+from notafluke.cli import main
+sys.argv = ["notafluke", "train-cells", "tiny", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(sorted({"torch", "pytorch_lightning", "mlflow"} & set(sys.modules)))
+"""
+
+
+def test_a_job_that_finds_all_its_runs_recorded_ends_at_once(project):
+    before = project.runs()
+    folders = sorted({path.rpartition("/seed=")[0] for path in before})
+    done = project.run(sys.executable, "-c", RECORDED, *folders)
+    assert done.output.count("all 3 runs are recorded already") == 3
+    assert done.stdout.splitlines()[-1] == "[]", "seconds of imports, for nothing"
+    assert project.runs() == before
 
 
 @pytest.mark.parametrize(("fuzz", "count"), [(fuzz_studies, 25), (fuzz_tables, 300)], ids=["studies", "tables"])

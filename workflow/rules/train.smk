@@ -1,14 +1,15 @@
 # One rule a cell, or for several where the study says so: its job trains all seeds that have no record yet, together.
 # Its parameters are functions, which Snakemake does not compare, so that more seeds, fewer seeds or another study train
-# nothing anew.
+# nothing anew. No input is `ancient`: where an ancient one is made again, Snakemake 9 forgets what else needs to run.
+# A job that finds all its runs recorded ends at once.
 for cells in PLAN.jobs:
 
     rule:
         name:
             rule_name(cells)
         input:
-            ancient(TRACKING_READY),
-            ancient(data_files(cells)),
+            TRACKING_READY,
+            data_files(cells),
         output:
             [update(str(cell.metrics_file(seed))) for cell in cells for seed in PLAN.study.seeds],
         log:
