@@ -71,7 +71,14 @@ test: lint ## lint, then run all tests (PYTEST_ARGS="...")
 lint: install ## check style, types and the workflow, change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory -j 2 lint-types lint-workflow
+
+.PHONY: lint-types
+lint-types: install
 	@$(BIN)/mypy
+
+.PHONY: lint-workflow
+lint-workflow: install
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(WITH_VENV) $(BIN)/snakemake --lint
 

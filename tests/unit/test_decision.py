@@ -17,7 +17,7 @@ from result_files import repeatable
 
 from notafluke import decision
 from notafluke.errors import UsageError
-from notafluke.plan import Plan, make_plan
+from notafluke.plan import Plan, load_plan
 from notafluke.records import RunRecord, write_record
 from notafluke.registration import cautions, note_look, register
 from notafluke.workflow import figure_files, table_files
@@ -87,7 +87,7 @@ def looks_of(plan: Plan) -> list[dict[str, Any]]:
 
 class TestRegistration:
     def test_stores_the_resolved_study_once(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         register(plan)
         path = plan.folder / "registered.yaml"
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ class TestRegistration:
         assert path.read_bytes() == before
 
     def test_a_damaged_registration_is_refused(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         register(plan)
         path = plan.folder / "registered.yaml"
         whole = path.read_text(encoding="utf-8")
@@ -124,14 +124,14 @@ class TestRegistration:
         assert cautions(plan) == [], "registered before there were checksums"
 
     def test_says_how_many_runs_were_there_before(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record(plan, "control", 0, 0.1)
         register(plan)
         content = yaml.safe_load((plan.folder / "registered.yaml").read_text(encoding="utf-8"))
         assert content["runs_recorded_before"] == 1
 
     def test_a_study_that_was_registered_late_is_noted(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         for seed in (0, 1):
             record(plan, "control", seed, 0.1)
         register(plan)
@@ -139,31 +139,31 @@ class TestRegistration:
         assert "2 of its runs were recorded before" in note and "exploratory" in note
 
     def test_the_same_study_needs_no_note(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         assert cautions(plan) == []
         register(plan)
         assert cautions(plan) == []
 
     def test_a_changed_study_is_noted_with_the_lines_that_differ(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         register(plan)
         for seed in (0, 1, 2):
             record(plan, "control", seed, 0.1)
         changed = {**STUDY, "alpha": 0.01}
         changed["claims"] = {"iris": {**STUDY["claims"]["iris"], "sesoi": "1%"}}
         (place / "conf" / "study" / "tiny.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
-        (note,) = cautions(make_plan("tiny"))
+        (note,) = cautions(load_plan("tiny"))
         assert note.startswith("Changed after 3 runs:")
         assert "alpha: 0.05 -> 0.01" in note and "0.02 -> 0.01" in note
         assert "\n" not in note and "sentence" not in note
 
     def test_an_overridden_study_is_registered_apart(self, place: Path) -> None:
-        register(make_plan("tiny"))
-        more = make_plan("tiny", ["seed=range(0,8)"])
+        register(load_plan("tiny"))
+        more = load_plan("tiny", ["seed=range(0,8)"])
         assert cautions(more) == []
         register(more)
         assert (more.folder / "registered.yaml").is_file()
-        assert cautions(make_plan("tiny")) == []
+        assert cautions(load_plan("tiny")) == []
 
 
 class TestLooks:
@@ -172,7 +172,7 @@ class TestLooks:
         note_look(plan)
 
     def test_each_is_appended(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record(plan, "control", 0, 0.1)
         self.look(plan)
         record_all(plan)
@@ -183,38 +183,38 @@ class TestLooks:
         assert datetime.fromisoformat(first["time"]) <= datetime.fromisoformat(second["time"])
 
     def test_looking_again_at_the_same_is_no_fault(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         self.look(plan)
         self.look(plan)
         assert cautions(plan) == []
 
     def test_more_seeds_after_a_look_are_exploratory(self, place: Path) -> None:
-        self.look(make_plan("tiny"))
-        more = make_plan("tiny", ["seed=range(0,8)"])
+        self.look(load_plan("tiny"))
+        more = load_plan("tiny", ["seed=range(0,8)"])
         (note,) = cautions(more)
         assert note.startswith("Exploratory") and "6 seeds" in note
         self.look(more)
-        (note,) = cautions(make_plan("tiny", ["seed=range(0,12)"]))
+        (note,) = cautions(load_plan("tiny", ["seed=range(0,12)"]))
         assert "6, 8" in note
 
     def test_fewer_seeds_than_were_looked_at_are_exploratory(self, place: Path) -> None:
-        self.look(make_plan("tiny", ["seed=range(0,8)"]))
-        assert "8 seeds" in cautions(make_plan("tiny"))[0]
+        self.look(load_plan("tiny", ["seed=range(0,8)"]))
+        assert "8 seeds" in cautions(load_plan("tiny"))[0]
 
     def test_a_look_at_more_seeds_does_not_taint_the_look_before_it(self, place: Path) -> None:
-        self.look(make_plan("tiny"))
-        self.look(make_plan("tiny", ["seed=range(0,8)"]))
-        assert cautions(make_plan("tiny")) == []
+        self.look(load_plan("tiny"))
+        self.look(load_plan("tiny", ["seed=range(0,8)"]))
+        assert cautions(load_plan("tiny")) == []
 
     def test_a_damaged_line_is_told_and_the_others_count(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         self.look(plan)
         path = plan.folder / "looks.jsonl"
         whole = path.read_bytes()
         damaged = (b'{"study": "', b"[]\n", b"\xff\n", whole.replace(b'"runs": 0', b'"runs": 1'), whole[:-20] + b"\n")
         for line in damaged:
             path.write_bytes(whole + line)
-            looked_at, missing = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+            looked_at, missing = cautions(load_plan("tiny", ["seed=range(0,8)"]))
             assert "6 seeds" in looked_at
             assert missing == "Looks may be missing: 1 of the lines in results/tiny/looks.jsonl is damaged."
         note_look(plan)
@@ -224,30 +224,30 @@ class TestLooks:
         assert "Looks may be missing" in cautions(plan)[0], "an empty file has lost its looks"
 
     def test_looks_of_before_there_were_checksums_count(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         self.look(plan)
         (look,) = looks_of(plan)
         del look["checksum"]
         (plan.folder / "looks.jsonl").write_text(json.dumps(look) + "\n", encoding="utf-8")
-        (note,) = cautions(make_plan("tiny", ["seed=range(0,8)"]))
+        (note,) = cautions(load_plan("tiny", ["seed=range(0,8)"]))
         assert "6 seeds" in note
 
     def test_looks_at_other_studies_do_not_count(self, place: Path) -> None:
         text = yaml.safe_dump({**STUDY, "sweep": {"activation": "tanh,iris", "seed": "range(0,2)"}})
         for name in ("tiny2", "tin", "tiny-more"):
             (place / "conf" / "study" / f"{name}.yaml").write_text(text, encoding="utf-8")
-            self.look(make_plan(name))
-        assert cautions(make_plan("tiny")) == []
+            self.look(load_plan(name))
+        assert cautions(load_plan("tiny")) == []
 
     def test_other_seeds_than_those_looked_at_are_exploratory_too(self, place: Path) -> None:
         """As many seeds, but new ones: choosing among sets of seeds is how flukes are found."""
-        self.look(make_plan("tiny"))
-        assert cautions(make_plan("tiny", ["seed=range(6,12)"])) != []
+        self.look(load_plan("tiny"))
+        assert cautions(load_plan("tiny", ["seed=range(6,12)"])) != []
 
 
 class TestDecide:
     def test_writes_tables_figures_and_the_look(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         register(plan)
         record_all(plan)
         files = decision.decide_study(plan)
@@ -261,7 +261,7 @@ class TestDecide:
 
     def test_two_trainings_give_the_same_bytes(self, place: Path) -> None:
         """They differ in what is measured and dated: seconds, registration and where the runs were trained."""
-        plan, found, times = make_plan("tiny"), [], []
+        plan, found, times = load_plan("tiny"), [], []
         for seconds in (1.0, 2.5):
             shutil.rmtree(place / "results", ignore_errors=True)
             record_all(plan, seconds=seconds)
@@ -275,7 +275,7 @@ class TestDecide:
         }
 
     def test_an_absent_run_is_incomplete_and_a_diverged_one_is_not_dropped(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record_all(plan)
         plan.cells["adding"]["activation=iris"].metrics_file(2).unlink()
         decisions = decision.judge(plan).decisions
@@ -285,7 +285,7 @@ class TestDecide:
         assert decisions["verdict"].tolist() != ["incomplete"]
 
     def test_a_record_under_another_key_is_not_counted(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record_all(plan)
         path = plan.cells["adding"]["control"].metrics_file(0)
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -294,10 +294,10 @@ class TestDecide:
         assert len(scores) == 11
 
     def test_more_seeds_are_said_to_be_exploratory_in_the_table(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record_all(plan)
         decision.decide_study(plan)
-        more = make_plan("tiny", ["seed=range(0,8)"])
+        more = load_plan("tiny", ["seed=range(0,8)"])
         record_all(more)
         decision.decide_study(more)
         assert "Exploratory: looked at before with 6 seeds" in (more.folder / "tables" / "significance.md").read_text(
@@ -307,7 +307,7 @@ class TestDecide:
         assert len(looks_of(plan)) == len(looks_of(more)) == 1
 
     def test_judging_alone_is_no_look(self, place: Path) -> None:
-        plan = make_plan("tiny")
+        plan = load_plan("tiny")
         record_all(plan)
         decision.judge(plan)
         assert looks_of(plan) == []

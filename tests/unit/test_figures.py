@@ -13,7 +13,7 @@ import torch
 
 from notafluke.configuration import options
 from notafluke.options import reconstruction_note
-from notafluke.plan import make_plan
+from notafluke.plan import load_plan, make_plan
 from notafluke.records import history_text
 from notafluke.report.figures import svg_bytes
 from notafluke.report.gradients import ArmNorms, collect_norms, gradient_norms
@@ -134,12 +134,12 @@ class TestGradientNorms:
 
 class TestOptionsInUse:
     def test_each_with_what_its_file_says(self, conf: Path) -> None:
-        found = {own.name: own for own in make_plan("demo").options}
+        found = {own.name: own for own in load_plan("demo").options}
         assert {"activation=tanh", "activation=iris", "model=rnn", "task=stock", "output=linear"} <= set(found)
         assert found["activation=iris"].source.startswith("the project's own reconstruction")
         assert "S&P 500" in found["task=stock"].description and "arch" in found["task=stock"].source
 
     def test_reconstructions_are_named(self, conf: Path) -> None:
-        (note,) = reconstruction_note(make_plan("demo").options)
+        (note,) = reconstruction_note(load_plan("demo").options)
         assert note == "Reconstructed by this project, as their source gives no formula: activation=iris."
-        assert reconstruction_note(make_plan("demo", ["activation=tanh,relu"]).options) == []
+        assert reconstruction_note(load_plan("demo", ["activation=tanh,relu"]).options) == []

@@ -15,7 +15,7 @@ from notafluke.advice import advice
 from notafluke.claims import decide, records
 from notafluke.decidability import undecidable
 from notafluke.errors import UsageError
-from notafluke.plan import make_plan
+from notafluke.plan import load_plan
 from notafluke.study_file import load_study
 
 LOOKS = (10, 20, 40)
@@ -131,7 +131,7 @@ def test_unknown_spending_names_the_valid_ones(conf: Path) -> None:
 
 def advised(conf: Path, seeds_needed: float, overrides: list[str], **changes: Any) -> tuple[str, str]:
     write(conf, **changes)
-    plan = make_plan("looked", overrides)
+    plan = load_plan("looked", overrides)
     row = {"claim": "iris", "role": "claim", "task": "adding", "verdict": "underpowered", "reason": ""}
     return advice([row | {"seeds_needed": seeds_needed}], plan)
 
@@ -160,16 +160,16 @@ def test_advice_where_no_verdict_was_possible(conf: Path) -> None:
     write(conf)
     row = {"claim": "iris", "role": "claim", "task": "adding", "verdict": "cannot decide", "seeds_needed": float("nan")}
     few, did_not_learn = ({**row, "reason": reason} for reason in ("too few pairs: 6", "control did not learn: mse"))
-    text, command = advice([few], make_plan("looked"))
+    text, command = advice([few], load_plan("looked"))
     assert text == "more seeds are needed for any verdict; the next declared look is at 12 seeds"
     assert command.endswith("overrides='seed=range(0,12)'")
-    assert advice([did_not_learn], make_plan("looked")) == ("", "")
-    assert advice([{**few, "role": "negative_control"}], make_plan("looked")) == ("", "")
+    assert advice([did_not_learn], load_plan("looked")) == ("", "")
+    assert advice([{**few, "role": "negative_control"}], load_plan("looked")) == ("", "")
 
 
 def test_a_first_look_that_cannot_decide_is_told_with_the_look_that_can(conf: Path) -> None:
     write(conf)
-    (warning,) = make_plan("looked").warnings
+    (warning,) = load_plan("looked").warnings
     assert "6 seeds cannot decide 1 comparison: the smallest p of an exact test is 0.0312, above 0.00305" in warning
     assert warning.endswith("(spending: obrien_fleming); the look at 12 seeds can")
 

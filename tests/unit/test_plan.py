@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -25,6 +26,7 @@ from notafluke.configuration import RunConfig, compose_run, override_text, overr
 from notafluke.errors import UsageError
 from notafluke.plan import LABEL_LENGTH, Cell, Plan, load_plan, make_cell, make_plan
 
+CONF = Path(__file__).parents[2] / "conf"
 SMALL = {"task": "adding", "task.length": "6", "task.train_size": "20"}
 
 
@@ -71,6 +73,23 @@ def priced(path: Path | str) -> list[str]:
 
 def files_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def checks() -> CheckCache:
+    """What one test has tried, the next need not try again."""
+    return CheckCache()
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a tiny study is planned; not to be changed."""
+    folder = tmp_path_factory.mktemp("planned").resolve()
+    shutil.copytree(CONF, folder / "conf")
+    write_study(folder / "conf")
+    with contextlib.chdir(folder):
+        load_plan("tiny")
+    return folder
 
 
 class TestKey:
@@ -319,8 +338,8 @@ class TestFolder:
 
 
 class TestPlan:
-    def test_demo(self, conf: Path) -> None:
-        plan = make_plan("demo")
+    def test_demo(self, conf: Path, checks: CheckCache) -> None:
+        plan = make_plan("demo", checks=checks)
         assert {task: set(arms) for task, arms in plan.cells.items()} == {
             task: {arm.name for arm in arms} for task, arms in plan.study.arms.items()
         }
@@ -331,17 +350,17 @@ class TestPlan:
         assert plan.folder == Path("results/demo") and plan.warnings == ()
         assert {arms["activation=iris"].changes["activation"] for arms in plan.cells.values()} == {"iris"}
 
-    def test_cells_are_those_of_a_single_run(self, conf: Path) -> None:
+    def test_cells_are_those_of_a_single_run(self, conf: Path, checks: CheckCache) -> None:
         """The plan's folder and what `notafluke train` makes of the same overrides are one."""
-        for own in make_plan("demo").distinct_cells:
+        for own in make_plan("demo", checks=checks).distinct_cells:
             assert make_cell(compose_run(conf, overrides_by_key([*own.overrides, "seed=3"]))) == own
 
-    def test_cells_are_cut_into_jobs_as_the_study_says(self, conf: Path) -> None:
-        plan = make_plan("demo")
+    def test_cells_are_cut_into_jobs_as_the_study_says(self, conf: Path, checks: CheckCache) -> None:
+        plan = make_plan("demo", checks=checks)
         assert plan.jobs == [[cell] for cell in plan.distinct_cells]
         text = (conf / "study" / "demo.yaml").read_text(encoding="utf-8")
         (conf / "study" / "merged.yaml").write_text(f"cells_per_job: 3\n{text}", encoding="utf-8")
-        merged = make_plan("merged")
+        merged = make_plan("merged", checks=checks)
         assert [cell for job in merged.jobs for cell in job] == plan.distinct_cells
         assert {len(job) for job in merged.jobs[:-1]} == {3} and 1 <= len(merged.jobs[-1]) <= 3
         assert merged.study.digest == plan.study.digest, "no part of what the study decides"
@@ -484,10 +503,11 @@ class TestPlan:
 class TestCache:
     @pytest.fixture
     def makes(self, conf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-        """A tiny study and no cache yet; one entry for each time that a plan is really made."""
+        """A tiny study and no plan yet; one entry for each time that a plan is really made."""
         before = files_below(conf)
         write_study(conf)
-        shutil.rmtree(".snakemake", ignore_errors=True)
+        for path in self.cache_files():
+            path.unlink()
         made: list[str] = []
 
         def counted(name: str, overrides: Any, checks: CheckCache) -> Plan:
@@ -627,16 +647,23 @@ class TestCache:
         for _ in range(2):
             with pytest.raises(UsageError, match="did you mean 'iris'"):
                 load_plan("tiny", ["activation=tanh,irsi"])
-        assert not list(Path(".snakemake").rglob("*.json"))
+        assert self.cache_files() == []
 
 
 class TestChecks:
     """What was tried before is not tried again; whatever a check can depend on has it tried again."""
 
     @pytest.fixture
+    def own_conf(self, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The ``conf/`` of a copy of it."""
+        folder = tmp_path.resolve() / "own"
+        shutil.copytree(planned, folder)
+        monkeypatch.chdir(folder)
+        return folder / "conf"
+
+    @pytest.fixture
     def tried(self, own_conf: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """A tiny study; the activation of each run that is really tried."""
-        write_study(own_conf)
+        """The activation of each run that is really tried."""
         found: list[str] = []
         check = components.check
 
@@ -645,10 +672,12 @@ class TestChecks:
             return check(run)
 
         monkeypatch.setattr(components, "check", counted)
-        load_plan("tiny")
-        assert sorted(found) == ["iris", "tanh"]
-        found.clear()
         return found
+
+    def test_every_cell_is_tried_the_first_time(self, tried: list[str]) -> None:
+        shutil.rmtree(".snakemake")
+        load_plan("tiny")
+        assert sorted(tried) == ["iris", "tanh"]
 
     def test_other_seeds_and_claims_and_another_study_try_nothing(self, own_conf: Path, tried: list[str]) -> None:
         load_plan("tiny", ["seed=range(0,7)"])
