@@ -27,3 +27,12 @@ rule all:
         rules.synchronise_tracking.output if tracks() else [],
     message:
         "all runs are recorded, the claims are decided; the verdicts: notafluke show {STUDY}"
+
+
+onsuccess:
+    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)
+
+
+onerror:
+    tell_of_full_disk(FOLDER.parent, logger.error)
+    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)

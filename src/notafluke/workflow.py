@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from notafluke.tasks.dataset import PROVENANCE
 
 KEYS = ("study", "overrides")
 ANALYSIS = "notafluke.decision.decide_study"
+LEAST_FREE = 1 << 20
+"""Bytes below which a disk counts as full."""
 
 
 def study_and_overrides(config: Mapping[str, Any]) -> tuple[str, str]:
@@ -47,6 +50,13 @@ def tell_of_tracking(marker: Path, warn: Callable[[str], None]) -> None:
     if told:
         marker.unlink(missing_ok=True)
         warn(told)
+
+
+def tell_of_full_disk(folder: Path, warn: Callable[[str], None]) -> None:
+    """Say that the disk of a folder is full, where it is: the logs of jobs that failed for it lie there, maybe empty."""
+    existing = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
+    if shutil.disk_usage(existing).free < LEAST_FREE:
+        warn(f"No space left on device: {folder} is full. What is stored is not lost; with room again, start it again")
 
 
 def planned(config: Mapping[str, Any], warn: Callable[[str], None]) -> tuple[str, str, Plan]:

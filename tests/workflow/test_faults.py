@@ -7,6 +7,7 @@ import base64
 import signal
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from parsers import fuzz_studies, fuzz_tables
 
 from notafluke.cli import main
 from notafluke.records import damage
+from notafluke.workflow import tell_of_full_disk
 
 GRACE = 60
 # One long epoch: a task that learns online.
@@ -110,6 +112,15 @@ def test_an_input_that_is_made_again_keeps_nothing_else_from_running(project):
     plan = project.snakemake("-n").stdout
     assert "creating the MLflow database" in plan, "it is made again"
     assert "(1 of 3 seeds missing)" in plan and "deciding the claims of tiny" in plan
+
+
+def test_a_full_disk_is_told_where_the_logs_cannot(tmp_path, monkeypatch):
+    told = []
+    tell_of_full_disk(tmp_path / "results" / "none yet", told.append)
+    assert told == []
+    monkeypatch.setattr("shutil.disk_usage", lambda place: mock.Mock(free=4096 if place == tmp_path else 1 << 40))
+    tell_of_full_disk(tmp_path / "results" / "none yet", told.append)
+    assert len(told) == 1 and told[0].startswith("No space left on device: ")
 
 
 RECORDED = """

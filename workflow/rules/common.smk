@@ -9,6 +9,7 @@ from notafluke.workflow import (
     retrain_of,
     rule_name,
     table_files,
+    tell_of_full_disk,
     tell_of_tracking,
     tracks,
     training_message,

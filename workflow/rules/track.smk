@@ -33,11 +33,3 @@ rule synchronise_tracking:
         "adding to MLflow what it lacks of {params.study}"
     shell:
         "notafluke track sync {params.study:q} --overrides={params.overrides:q} --marker={output:q} > {log} 2>&1"
-
-
-onsuccess:
-    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)
-
-
-onerror:
-    tell_of_tracking(FOLDER / ".tracking-synchronised", logger.warning)
