@@ -53,7 +53,7 @@ def tell_of_tracking(marker: Path, warn: Callable[[str], None]) -> None:
 
 
 def tell_of_full_disk(folder: Path, warn: Callable[[str], None]) -> None:
-    """Say that the disk of a folder is full, where it is: the logs of jobs that failed for it lie there, maybe empty."""
+    """Say that the disk of a folder is full, where it is. The logs of jobs that failed for it may be empty then."""
     existing = next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
     if shutil.disk_usage(existing).free < LEAST_FREE:
         warn(f"No space left on device: {folder} is full. What is stored is not lost; with room again, start it again")
