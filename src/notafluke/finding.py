@@ -29,7 +29,7 @@ def find_run(text: str, results: Path) -> Path:
     """
     folder = _by_path(text) or _by_key(text, results)
     if found := damage(folder):
-        raise UsageError(f"{folder}: {found}; notafluke retry trains it again")
+        raise UsageError(f"{folder}: {found}; notafluke retry lets it be trained again")
     return folder
 
 

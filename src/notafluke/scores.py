@@ -81,7 +81,7 @@ def collect(plan: Plan) -> Collected:
                 folder = cell.run_folder(seed)
                 record = read_record(folder)
                 if damaged := damage(folder):
-                    log.warning("%s: %s: not counted; notafluke retry trains it again", folder, damaged)
+                    log.warning("%s: %s: not counted; notafluke retry lets it be trained again", folder, damaged)
                 if record is None or damaged or record.run_key != cell.run_key(seed):
                     continue
                 scores += _score_rows(task, arm, cell, record)

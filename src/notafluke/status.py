@@ -11,6 +11,7 @@ from typing import Any
 
 from notafluke.checkpoints import PATTERN, read_checkpoint
 from notafluke.clock import written_at
+from notafluke.configuration import conf_folder, tracking_is_on
 from notafluke.locks import locked, workers
 from notafluke.names import RUNS
 from notafluke.plan import Cell, Plan
@@ -64,7 +65,7 @@ class Unfinished:
 class Status:
     """Where a study stands. ``commands`` finish it, in this order; ``working`` are the processes at work here.
 
-    ``decided``: its tables are there, and MLflow has its runs, both since its last run ended.
+    ``decided``: its tables are there; ``synchronised``: MLflow has its runs, or is not used. Both since its last run ended.
     """
 
     study: str
@@ -72,6 +73,7 @@ class Status:
     stale: tuple[StaleCell, ...]
     unfinished: tuple[Unfinished, ...]
     decided: bool
+    synchronised: bool
     locked: bool
     working: tuple[str, ...]
     commands: tuple[str, ...]
@@ -93,6 +95,7 @@ class Status:
             "stale": [asdict(own) for own in self.stale],
             "unfinished": [asdict(own) for own in self.unfinished],
             "decided": self.decided,
+            "synchronised": self.synchronised,
             "locked": self.locked,
             "working": list(self.working),
             "commands": list(self.commands),
@@ -110,16 +113,18 @@ def status_of(plan: Plan) -> Status:
     ]
     states = {run.state for run in runs}
     is_locked, working = locked(), tuple(map(str, workers()))
-    is_decided = states <= set(CONTENT) and decided(plan)
+    all_trained = states <= set(CONTENT)
+    is_decided, is_synchronised = all_trained and decided(plan), all_trained and synchronised(plan)
     return Status(
         plan.study.name,
         runs,
         tuple(stale_cells(plan)),
         tuple(unfinished),
         is_decided,
+        is_synchronised,
         is_locked,
         working,
-        tuple(commands(plan, states, is_decided, is_locked and not working)),
+        tuple(commands(plan, states, is_decided and is_synchronised, is_locked and not working)),
     )
 
 
@@ -172,14 +177,22 @@ def stale_cells(plan: Plan) -> Iterator[StaleCell]:
 
 
 def decided(plan: Plan) -> bool:
-    """Whether the tables of a study and what MLflow shows of it are there, and not older than the newest record."""
+    """Whether the tables of a study are there, and not older than the newest record."""
+    return _is_newest(plan, plan.folder / "tables" / PAGE)
+
+
+def synchronised(plan: Plan) -> bool:
+    """Whether MLflow has had everything since the newest record, or the configuration does without it."""
+    return not tracking_is_on(conf_folder()) or _is_newest(plan, plan.folder / SYNCHRONISED)
+
+
+def _is_newest(plan: Plan, path: Path) -> bool:
     records = (read_record(cell.run_folder(seed)) for cell in plan.distinct_cells for seed in plan.study.seeds)
     newest = max((own.ended for own in records if own is not None), default="")
-    made = (plan.folder / "tables" / PAGE, plan.folder / SYNCHRONISED)
-    return all(path.is_file() and written_at(path) >= newest for path in made)
+    return path.is_file() and written_at(path) >= newest
 
 
-def commands(plan: Plan, states: set[str], is_decided: bool, unlock: bool) -> Iterator[str]:
+def commands(plan: Plan, states: set[str], is_finished: bool, unlock: bool) -> Iterator[str]:
     """What finishes a study, in this order; what shows it where nothing is left to do."""
     study = plan.study.name.partition("+")[0]
     overrides = " ".join(plan.overrides)
@@ -188,7 +201,7 @@ def commands(plan: Plan, states: set[str], is_decided: bool, unlock: bool) -> It
         yield "notafluke unlock"
     if states & {*FAILED, DAMAGED}:
         yield f"notafluke retry {study}{option}"
-    if states - set(CONTENT) or not is_decided:
+    if states - set(CONTENT) or not is_finished:
         yield f"{snakemake_command(plan)}"
     else:
         yield f"notafluke show {study}{option}"

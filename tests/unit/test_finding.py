@@ -83,7 +83,9 @@ def test_a_damaged_run_is_named_and_what_is_damaged(results: Path, name: str, by
     content = (folder(2) / name).read_bytes()
     (folder(2) / name).write_bytes(content[:-3] + byte + content[-2:])
     for text in (KEYS[2][:8], str(folder(2))):
-        assert told(text, results).startswith(f"{folder(2)}: {name} is damaged; notafluke retry trains it again")
+        assert told(text, results).startswith(
+            f"{folder(2)}: {name} is damaged; notafluke retry lets it be trained again"
+        )
 
 
 def test_of_two_folders_of_a_run_the_whole_one_is_taken(results: Path) -> None:

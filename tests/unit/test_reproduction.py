@@ -253,7 +253,7 @@ def test_of_several_runs_one_that_cannot_be_tried_stops_no_other(
 
     monkeypatch.setattr(reproduction, "reproduce", as_stored)
     code, out, err = run("reproduce", *folders, "--json")
-    damaged = f"{folders[1]}: history.csv is damaged; notafluke retry trains it again"
+    damaged = f"{folders[1]}: history.csv is damaged; notafluke retry lets it be trained again"
     assert (code, err) == (2, f"error: {damaged}\n")
     found = json.loads(out)["runs"]
     assert [own["run"] for own in found] == folders

@@ -157,16 +157,30 @@ def test_a_retry_that_is_cut_off_adds_each_line_once(project):
     assert [own["reason"] for own in failures(project, iris[0])] == ["history.csv is damaged"] * 2
 
 
-@pytest.mark.parametrize("file", ["tables/significance.html", ".tracking-synchronised"])
-def test_trained_is_not_decided(project, file):
+@pytest.mark.parametrize(
+    ("file", "lacking", "told"),
+    [
+        ("tables/significance.html", "decided", "all trained, not decided"),
+        (".tracking-synchronised", "synchronised", "all trained and decided, but MLflow may lack some of it"),
+    ],
+)
+def test_trained_is_not_finished(project, file, lacking, told):
+    project.edit("conf/config.yaml", "tracking: false", "tracking: true")
     path = project.results / "tiny" / file
     os.utime(path, (0, 0))
     for _ in range(2):
         found = status(project)
-        assert not found["decided"] and found["commands"] == ["snakemake --cores all --config study=tiny"]
+        assert [own for own in ("decided", "synchronised") if not found[own]] == [lacking]
+        assert found["commands"] == ["snakemake --cores all --config study=tiny"]
         text = project.within(cli.main, "status", "tiny").stdout
-        assert "tiny: 9 runs, all trained, not decided" in text and found["commands"][0] in text
+        assert f"tiny: 9 runs, {told}" in text and found["commands"][0] in text
         path.unlink(missing_ok=True)
+
+
+def test_without_tracking_nothing_waits_for_mlflow(project):
+    (project.results / "tiny" / ".tracking-synchronised").unlink()
+    found = status(project)
+    assert found["decided"] and found["synchronised"] and found["commands"] == ["notafluke show tiny"]
 
 
 def test_a_locked_folder_is_explained_and_unlocked(project):

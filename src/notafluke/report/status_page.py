@@ -75,11 +75,13 @@ def _ending(status: Status) -> list[str]:
     if status.working:
         return [f"{head}; {', '.join(status.working)} works in this folder now"]
     locked = ["this folder is locked by a snakemake that was killed; nothing recorded is lost"] if status.locked else []
-    verb = "see:" if status.decided else "finish it with:"
+    verb = "see:" if status.decided and status.synchronised else "finish it with:"
     return [head, *locked, verb, *(f"  {command}" for command in status.commands)]
 
 
 def _state(status: Status, left: int) -> str:
     if left:
         return f"{left} to train"
-    return "all done" if status.decided else "all trained, not decided"
+    if not status.decided:
+        return "all trained, not decided"
+    return "all done" if status.synchronised else "all trained and decided, but MLflow may lack some of it"
