@@ -65,7 +65,7 @@ class Unfinished:
 class Status:
     """Where a study stands. ``commands`` finish it, in this order; ``working`` are the processes at work here.
 
-    ``decided``: its tables are there; ``synchronised``: MLflow has its runs, or is not used. Both since its last run ended.
+    ``decided``: its tables are there; ``synchronised``: MLflow has its runs, or is not used; since its last run ended.
     """
 
     study: str

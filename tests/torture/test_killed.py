@@ -61,9 +61,9 @@ def unlock(project):
     project.snakemake("--unlock", study="killed")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_to_everything(undisturbed, projects, extent, tally, number, code):
-    """Each job stores a checkpoint, says so in one line and ends."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_to_everything(undisturbed, projects, extent, tally, number):
+    """Each job stores a checkpoint and ends."""
     for trial, moment in enumerate(moments(extent.generator(2, number), extent.share(5), undisturbed.seconds)):
         project = projects(f"{number.name}-{trial}")
         with start(project) as workflow:
