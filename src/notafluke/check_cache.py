@@ -16,7 +16,7 @@ MOST = 20_000
 
 
 class CheckCache:
-    """Findings by the digest of all that they depend on. Only checks that passed are there.
+    """Findings by the digest of all that they depend on. A check that raised has left none.
 
     A file that is missing or damaged is an empty cache; without ``path`` nothing is read or stored.
     """
@@ -25,6 +25,11 @@ class CheckCache:
         self.path = path
         self._stored = {} if path is None else _read(path)
         self._known = dict(self._stored)
+
+    @property
+    def known(self) -> dict[str, list[str]]:
+        """All findings by digest."""
+        return dict(self._known)
 
     def findings(self, depends_on: Any, check: Callable[[], list[str]]) -> list[str]:
         """What ``check`` returned for the same ``depends_on``, of what JSON can hold, or returns now.

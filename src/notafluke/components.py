@@ -58,14 +58,10 @@ def check(run: RunConfig) -> list[str]:
     Returns what is allowed but should be known, one line each. Raises UsageError that names the component, its option
     file and the reason.
     """
-    import torch
-
     from notafluke.training.dry_pass import dry_pass
 
     config = run.config
-    device = config["execution"]["device"]
-    if device.startswith("cuda") and (torch.device(device).index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"execution.device={device}: torch finds {torch.cuda.device_count()} CUDA devices here")
+    require_device(config["execution"]["device"])
     try:
         task = build_task(config)
         task.check()
@@ -75,6 +71,16 @@ def check(run: RunConfig) -> list[str]:
     except ComponentError as error:
         raise UsageError(f"{_described(run, error.group)}: {error.reason}") from error
     return _cautions(run, recipe, task)
+
+
+def require_device(device: str) -> None:
+    """Raise UsageError for a GPU that is not there. Imports torch where it is asked for one."""
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    if (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"execution.device={device}: torch finds {torch.cuda.device_count()} CUDA devices here")
 
 
 def _require_state_rule(recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -295,20 +296,19 @@ def _cautions(run: RunConfig, checks: CheckCache) -> list[str]:
     def check() -> list[str]:
         return components.check(run)
 
-    if str(run.config["execution"]["device"]).startswith("cuda"):
-        # Which devices there are can change without any file.
-        return check()
+    # Which devices there are can change without any file.
+    components.require_device(run.config["execution"]["device"])
     try:
         task = components.build_task(run.config)
         content = cell_content(run.config, task)
         provenance = None if (folder := task.prepared_folder()) is None else folder / PROVENANCE
-    except (UsageError, LookupError):
-        # Told better by what tries everything in its order.
+    except Exception:
+        # A file of the user's that cannot be read, say: told better by what tries everything in its order.
         return check()
     code = code_digest(["notafluke.components.check"])
-    # An invented example was tried where the data are not prepared yet.
+    # Where data that take long are not prepared yet, an invented example was tried.
     prepared = _file_digest(provenance) if provenance is not None and provenance.is_file() else ""
-    return checks.findings([content, run.choices, code, prepared, _versions()], check)
+    return checks.findings([content, run.choices, code, prepared, _versions_of_checks()], check)
 
 
 def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None:
@@ -336,7 +336,7 @@ def _scaling_has_no_effect(config: Mapping[str, Any], checks: CheckCache) -> boo
     parts = {group: component_options(config, group) for group in ("gradient", "optimizer")}
     code = code_digest(["notafluke.components.scaling_has_no_effect", *targets_of(parts)])
     found = checks.findings(
-        [parts, code, _versions()], lambda: ["no effect"] if components.scaling_has_no_effect(config) else []
+        [parts, code, _versions_of_checks()], lambda: ["no effect"] if components.scaling_has_no_effect(config) else []
     )
     return bool(found)
 
@@ -372,7 +372,7 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
     ]
     cache = CACHE / f"plan-{_hash([stamp, [(own, _file_digest(path)) for own, path in files]])[:32]}.json"
     cached = _read_cache(cache)
-    checks = CheckCache(CHECKS)
+    checks = CheckCache(CHECKS if cached is None else None)
     plan = make_plan(name, overrides, checks) if cached is None else cached
     require_no_way_out(Path(plan.results), plan.folder)
     require_inside(Path(plan.results), *plan.data_folders, *(cell.folder for cell in plan.distinct_cells))
@@ -390,6 +390,11 @@ def load_plan(name: str, overrides: Sequence[str] = ()) -> Plan:
 
 def _versions() -> list[str]:
     return [f"{package} {version(package)}" for package in PACKAGES]
+
+
+def _versions_of_checks() -> list[str]:
+    """What a component may be able to import in one environment and not in another."""
+    return [platform.python_version(), *_versions(), *(f"{name} {version(name)}" for name in ("scipy", "pandas"))]
 
 
 def _sources(folder: Path) -> list[Path]:

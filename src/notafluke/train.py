@@ -65,13 +65,14 @@ def train_cell(
     """Train the runs of one cell that are not recorded yet and return the records of all that were asked for.
 
     ``overrides`` may hold several seeds (``seed=range(0,10)``). With ``plan``, its study is registered before
-    anything trains. When ``interruption`` is asked for, the state of the block is kept and Stopped is raised; the next
-    call goes on from there. ``pace`` is that of the live log. Raises UsageError before anything is written.
+    anything trains. Where all are recorded, nothing is tried and no caution told. When ``interruption`` is asked for,
+    the state of the block is kept and Stopped is raised; the next call goes on from there. ``pace`` is that of the
+    live log. Raises UsageError before anything is written.
     """
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
-    if (records := _records_of_all(run, seeds)) is not None:
+    if not run.config["execution"]["retrain"] and (records := _found(run, seeds)) is not None:
         return records
     for caution in components.check(run):
         log.warning("warning: %s", caution)
@@ -82,25 +83,27 @@ def train_cell(
     execution = run.config["execution"]
     require_inside(Path(execution["results"]), *(cell.run_folder(seed) / SAMPLES for seed in seeds))
     missing = seeds if execution["retrain"] else [seed for seed in seeds if recorded(cell, seed) is None]
-    if plan is not None:
-        register(plan)
-    CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
+    if missing:
+        if plan is not None:
+            register(plan)
+        CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
     _tell_of_weights(run, cell, [seed for seed in seeds if seed not in missing])
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
 
 
-def _records_of_all(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:
-    """The records of a cell's seeds where all are there and none is to be trained again; imports no torch then."""
-    if run.config["execution"]["retrain"]:
-        return None
+def _found(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:
+    """The records of a cell's seeds where all are there. Tries nothing, so it takes no torch."""
     try:
         cell = make_cell(run)
-    except (UsageError, LookupError):
-        # Told better by what tries everything in its order.
+    except Exception:
+        # A file of the user's that cannot be read, say: told better by what tries everything in its order.
         return None
-    records = [record for seed in seeds if (record := recorded(cell, seed)) is not None]
-    if len(records) < len(seeds):
-        return None
+    require_inside(Path(run.config["execution"]["results"]), *(cell.run_folder(seed) / SAMPLES for seed in seeds))
+    records = []
+    for seed in seeds:
+        if (record := recorded(cell, seed)) is None:
+            return None
+        records.append(record)
     log.info("%s: all %d runs are recorded already", cell.folder, len(seeds))
     _tell_of_weights(run, cell, seeds)
     return records

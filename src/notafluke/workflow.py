@@ -111,10 +111,11 @@ def training_message(cells: Sequence[Cell], plan: Plan) -> str:
     """What Snakemake says when it starts a training job."""
     files = [cell.metrics_file(seed) for cell in cells for seed in plan.study.seeds]
     missing = sum(not file.is_file() for file in files)
-    first = f"{cells[0].task}: {cells[0].treatment}"
-    if len(cells) == 1:
-        return f"training {first} ({missing} of {len(files)} seeds missing)"
-    return f"training {first} and {len(cells) - 1} more cells ({missing} of {len(files)} runs missing)"
+    more = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
+    what = f"{cells[0].task}: {cells[0].treatment}{more}"
+    if not missing:
+        return f"looking at {what} (all {len(files)} runs are recorded)"
+    return f"training {what} ({missing} of {len(files)} {'runs' if more else 'seeds'} missing)"
 
 
 def folders_of(wildcards: Any, output: Sequence[str]) -> list[str]:

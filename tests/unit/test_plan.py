@@ -25,6 +25,7 @@ from notafluke.check_cache import CheckCache
 from notafluke.configuration import RunConfig, compose_run, override_text, overrides_by_key
 from notafluke.errors import UsageError
 from notafluke.plan import LABEL_LENGTH, Cell, Plan, load_plan, make_cell, make_plan
+from notafluke.train import train_cell
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL = {"task": "adding", "task.length": "6", "task.train_size": "20"}
@@ -706,12 +707,35 @@ class TestChecks:
         load_plan("tiny", ["seed=range(0,8)"])
         assert len(tried) == 2, "the damaged file is written anew"
 
-    def test_no_bit_of_it_can_flip_unnoticed(self, tried: list[str]) -> None:
-        content = plan_module.CHECKS.read_bytes()
-        known = CheckCache(plan_module.CHECKS)
+    def test_no_byte_of_it_can_change_unnoticed(self, own_conf: Path) -> None:
+        content, known = plan_module.CHECKS.read_bytes(), CheckCache(plan_module.CHECKS).known
+        assert known
+        random = np.random.default_rng(0)
         for place in range(len(content)):
-            plan_module.CHECKS.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
-            assert vars(CheckCache(plan_module.CHECKS))["_known"] in ({}, vars(known)["_known"])
+            changed = bytes([content[place] ^ (1 << int(random.integers(8)))])
+            plan_module.CHECKS.write_bytes(content[:place] + changed + content[place + 1 :])
+            assert CheckCache(plan_module.CHECKS).known in ({}, known)
+
+    @pytest.mark.parametrize("content", [b"def soft(x:\n", "# \u00e9\n".encode("latin-1")], ids=["syntax", "encoding"])
+    def test_a_file_of_ones_own_that_cannot_be_read_is_told_in_one_line(
+        self, own_conf: Path, tried: list[str], content: bytes
+    ) -> None:
+        (own_conf.parent / "unreadable.py").write_bytes(content)
+        text = "description: d\nsource: s\n_target_: unreadable.soft\n_partial_: true\n"
+        (own_conf / "activation" / "soft.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=r"activation=soft .*importing unreadable raised SyntaxError"):
+            load_plan("tiny", ["activation=tanh,soft"])
+        with pytest.raises(UsageError, match=r"activation=soft .*importing unreadable raised SyntaxError"):
+            train_cell(["task=adding", "activation=soft", "seed=0"], "single runs")
+
+    def test_another_optimizer_is_asked_again_whether_it_takes_scaling_out(self, own_conf: Path) -> None:
+        sweep = {"gradient": "clip_norm,scale_norm", "seed": 0}
+        write_study(own_conf, sweep=sweep, control={"optimizer": "adam"}, claims={})
+        assert load_plan("tiny").warnings
+        write_study(own_conf, sweep=sweep, control={"optimizer": "sgd"}, claims={})
+        assert not load_plan("tiny").warnings
+        write_study(own_conf, sweep=sweep | {"seed": 1}, control={"optimizer": "adam"}, claims={})
+        assert load_plan("tiny").warnings
 
     def test_a_default_that_changes_is_tried(
         self, own_conf: Path, tried: list[str], forget: Callable[[], None]
