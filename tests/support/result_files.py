@@ -6,6 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from notafluke.files import TEMPORARY
+
 MEASURED = ("timings.csv", "provenance.csv", "provenance.tex")
 _PROVENANCE = {
     ".md": re.compile(r"^## Provenance\n.*?(?=^## )", re.MULTILINE | re.DOTALL),
@@ -17,9 +19,11 @@ def repeatable(study: Path) -> dict[str, str]:
     """The sha256 of every table and figure in a study's folder, by name, without what is measured or dated.
 
     That are ``timings.csv``, the tables of provenance, and the section of the pages that shows them; everything else
-    counts. The folder must hold tables, and each page its section.
+    counts, but for temporary files, which a killed process leaves. The folder must hold tables, and each page its
+    section.
     """
-    files = [path for folder in ("tables", "figures") for path in sorted((study / folder).iterdir())]
+    found = [path for folder in ("tables", "figures") for path in sorted((study / folder).iterdir())]
+    files = [path for path in found if not path.name.endswith(TEMPORARY)]
     names = {path.name for path in files}
     assert {"significance.csv", "scores.csv", *MEASURED} <= names, sorted(names)
     return {
