@@ -74,11 +74,11 @@ lint: install ## check style, types and the workflow, change nothing
 	@$(MAKE) --no-print-directory -j 2 lint-types lint-workflow
 
 .PHONY: lint-types
-lint-types: install
+lint-types: install ## check types alone
 	@$(BIN)/mypy
 
 .PHONY: lint-workflow
-lint-workflow: install
+lint-workflow: install ## check the workflow alone
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(WITH_VENV) $(BIN)/snakemake --lint
 
