@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 from notafluke import components
 from notafluke.checkpoints import Block, BlockCheckpoint, stored_blocks
 from notafluke.clock import utc_now
-from notafluke.configuration import (
-    RunConfig,
-)
+from notafluke.configuration import RunConfig
 from notafluke.errors import StorageError, named
 from notafluke.files import remove
 from notafluke.interruption import Interruption

@@ -114,7 +114,11 @@ def status_of(plan: Plan) -> Status:
     states = {run.state for run in runs}
     is_locked, working = locked(), tuple(map(str, workers()))
     all_trained = states <= set(CONTENT)
-    is_decided, is_synchronised = all_trained and decided(plan), all_trained and synchronised(plan)
+    newest = newest_end(plan) if all_trained else ""
+    is_decided = all_trained and made_since(newest, plan.folder / "tables" / PAGE)
+    is_synchronised = all_trained and (
+        not tracking_is_on(conf_folder()) or made_since(newest, plan.folder / SYNCHRONISED)
+    )
     return Status(
         plan.study.name,
         runs,
@@ -176,20 +180,15 @@ def stale_cells(plan: Plan) -> Iterator[StaleCell]:
                 yield StaleCell(task, arm, len(run_folders(folder)), folder.as_posix())
 
 
-def decided(plan: Plan) -> bool:
-    """Whether the tables of a study are there, and not older than the newest record."""
-    return _is_newest(plan, plan.folder / "tables" / PAGE)
-
-
-def synchronised(plan: Plan) -> bool:
-    """Whether MLflow has had everything since the newest record, or the configuration does without it."""
-    return not tracking_is_on(conf_folder()) or _is_newest(plan, plan.folder / SYNCHRONISED)
-
-
-def _is_newest(plan: Plan, path: Path) -> bool:
+def newest_end(plan: Plan) -> str:
+    """When the last run of a study ended (UTC, ISO 8601); empty without any."""
     records = (read_record(cell.run_folder(seed)) for cell in plan.distinct_cells for seed in plan.study.seeds)
-    newest = max((own.ended for own in records if own is not None), default="")
-    return path.is_file() and written_at(path) >= newest
+    return max((own.ended for own in records if own is not None), default="")
+
+
+def made_since(time: str, path: Path) -> bool:
+    """Whether a file is there, and not older than a time."""
+    return path.is_file() and written_at(path) >= time
 
 
 def commands(plan: Plan, states: set[str], is_finished: bool, unlock: bool) -> Iterator[str]:

@@ -72,7 +72,7 @@ def train_cell(
     by_key = overrides_by_key(overrides)
     seeds = sorted(seed_values(by_key.get("seed", 0)))
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
-    if not run.config["execution"]["retrain"] and (records := _found(run, seeds)) is not None:
+    if not run.config["execution"]["retrain"] and (records := _records_if_all_there(run, seeds)) is not None:
         return records
     for caution in components.check(run):
         log.warning("warning: %s", caution)
@@ -91,7 +91,7 @@ def train_cell(
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
 
 
-def _found(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:
+def _records_if_all_there(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:
     """The records of a cell's seeds where all are there. Tries nothing, so it takes no torch."""
     try:
         cell = make_cell(run)

@@ -114,7 +114,8 @@ def training_message(cells: Sequence[Cell], plan: Plan) -> str:
     more = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
     what = f"{cells[0].task}: {cells[0].treatment}{more}"
     if not missing:
-        return f"looking at {what} (all {len(files)} runs are recorded)"
+        # Whether it is forced is not known yet.
+        return f"{what}: all {len(files)} runs are recorded; only -F trains them again"
     return f"training {what} ({missing} of {len(files)} {'runs' if more else 'seeds'} missing)"
 
 

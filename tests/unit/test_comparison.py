@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_record import RECORD as EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -25,22 +26,16 @@ from notafluke.comparison import (
     same_bits,
     surroundings_differences,
 )
-from notafluke.records import RunRecord, write_record
+from notafluke.records import write_record
 from notafluke.report.comparing import difference_content, reproduction_page, two_runs
 from notafluke.reproduction import Reproduction
 from notafluke.tuning import Tuning, write_tuning
 
-RECORD = RunRecord(
-    run_key="ab" * 32,
-    cell_key="cd" * 32,
+RECORD = replace(
+    EXAMPLE,
     task="stock",
-    changes={"activation": "iris"},
-    seed=3,
-    outcome="ok",
-    reason="",
     last_epoch=2,
     best_epoch=1,
-    primary_metric="mse",
     directions={"mse": "lower", "hits": "higher"},
     units={"mse": "%^2", "hits": ""},
     metrics={"mse": 0.1 + 0.2, "hits": 3.0},
@@ -48,7 +43,6 @@ RECORD = RunRecord(
     baselines=[{"name": "mean", "metric": "mse", "value": 1.5, "trivial": True}],
     parameters=1234,
     seconds=0.125,
-    weight_digest="ef" * 32,
     provenance={
         "git_commit": "1" * 40,
         "git_dirty": False,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from example_record import RECORD as EXAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,17 +25,11 @@ from notafluke.records import RunRecord, damage, finite, history_text, read_hist
 
 NAN, INF = float("nan"), float("inf")
 
-RECORD = RunRecord(
-    run_key="ab" * 32,
-    cell_key="cd" * 32,
+RECORD = replace(
+    EXAMPLE,
     task="stock",
-    changes={"activation": "iris"},
-    seed=3,
-    outcome="ok",
-    reason="",
     last_epoch=1,
     best_epoch=0,
-    primary_metric="mse",
     directions={"mse": "lower", "hits": "higher"},
     units={"mse": "%^2", "hits": ""},
     metrics={"mse": 0.1 + 0.2, "hits": 1e-300},
@@ -42,7 +37,6 @@ RECORD = RunRecord(
     baselines=[{"name": "train_mean", "metric": "mse", "value": 1.5, "trivial": True}],
     parameters=1234,
     seconds=0.125,
-    weight_digest="ef" * 32,
     provenance={"git_commit": "", "packages": {"torch": "2.13.0"}},
 )
 HISTORY = [{"train_loss": 0.1 + 0.2, "mse": 1 / 3}, {"train_loss": 5e-324, "mse": 1e308}]
