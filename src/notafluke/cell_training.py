@@ -33,6 +33,7 @@ from notafluke.tuning import Tuning, TuningFailed, read_tuning, tune, tuning_see
 
 if TYPE_CHECKING:
     from notafluke.tracking import LiveLog, Pace
+    from notafluke.training.block_size import BlockSize
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class CellTraining:
         execution = run.config["execution"]
         content, place = cell_content(run.config, self.task), self.task.prepared_folder()
         self.provenance = provenance(Path(execution["results"]), content, str(execution["device"]), place)
-        self.device, self.block_size = str(execution["device"]), execution["block_size"]
+        self.device, self.most_together = str(execution["device"]), execution["block_size"]
         self.from_scratch = execution["retrain"]
         self.time_limit = run.config["trainer"].get("time_limit")
         self.keeps_weights = run.config["trainer"].get("keep") == "best"
@@ -94,8 +95,9 @@ class CellTraining:
     def _validation_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
         """The best validation score of each (learning rate, seed); None of one that diverged. Raises TuningFailed."""
         scores: list[float | None] = []
-        for start in range(0, len(tries), self.block_size):
-            block = tries[start : start + self.block_size]
+        size = self._block_size([seed for _, seed in tries]).seeds
+        for start in range(0, len(tries), size):
+            block = tries[start : start + size]
             try:
                 scores += self._block_scores(block)
             except (StorageError, TuningFailed):
@@ -224,9 +226,24 @@ class CellTraining:
                 yield block.seeds, unrecorded
             elif set(unrecorded) & set(left):
                 log.info("%s: %s goes on once all its seeds are asked for: %s", self.cell.folder, path.name, unrecorded)
-        for start in range(0, len(left), self.block_size):
-            own = left[start : start + self.block_size]
+        for own in self._block_size(left).split(left):
             yield own, own
+
+    def _block_size(self, seeds: Sequence[int]) -> BlockSize:
+        """How many of these seeds train together. On a GPU it is what is configured: it decides the last bits there."""
+        from notafluke.training.block_size import BlockSize, choose_block_size
+
+        if not self.device.startswith("cpu"):
+            return BlockSize(self.most_together)
+        most = self.most_together
+        try:
+            found = choose_block_size(self.recipe, self.task, seeds, self.run.config["replica"], most)
+        except Exception:
+            # Whatever fails here is told, and recorded, where it fails in training.
+            return BlockSize(most)
+        if found.seeds < min(most, len(seeds)):
+            log.info("%s: %d seeds together, not %d: %s", self.cell.folder, found.seeds, most, found.reason)
+        return found
 
     def _train_alone(self, seed: int) -> None:
         began, started = time.monotonic(), utc_now()

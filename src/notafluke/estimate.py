@@ -68,17 +68,22 @@ def wall_seconds(times: Sequence[CellTime], plan: Plan, cores: int) -> float:
 
 
 def _seconds(cell: Cell, seeds: Sequence[int]) -> float:
+    from notafluke.training.block_size import choose_block_size
+
     run = compose_run(conf_folder(), {"task": cell.task, **cell.changes, "execution.tracking": "false"})
-    width = run.config["execution"]["block_size"]
-    blocks = [seeds[start : start + width] for start in range(0, len(seeds), width)]
+    task, recipe, replica = (
+        components.build_task(run.config),
+        components.build_recipe(run.config),
+        run.config["replica"],
+    )
+    task.prepare()
+    size = choose_block_size(recipe, task, seeds, replica, run.config["execution"]["block_size"])
+    blocks = size.split(seeds)
     if run.config["tune"] == "lr" and not (Path(cell.folder) / FILE).is_file():
         tries = tuning_seeds(run.config["tuning_seeds"]) * len(FACTORS)
-        blocks += [tries[start : start + width] for start in range(0, len(tries), width)]
-    task = components.build_task(run.config)
-    task.prepare()
+        blocks += size.split(tries)
     # Blocks of equal width take equal time.
     by_width = {len(block): block for block in blocks}
-    recipe, replica = components.build_recipe(run.config), run.config["replica"]
     times = {own: _time_block(recipe, task, block, replica).seconds for own, block in by_width.items()}
     return sum(times[len(block)] for block in blocks)
 

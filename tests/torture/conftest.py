@@ -88,7 +88,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_repository(tmp_path_factory.mktemp("torture") / "untouched")
     project.write("conf/study/killed.yaml", STUDY)
     # Blocks of two seeds: the third seed is trained after two are recorded.
-    project.edit("conf/config.yaml", "block_size: 12", "block_size: 2")
+    project.edit("conf/config.yaml", "block_size: 20", "block_size: 2")
     compileall.compile_dir(project.root / "src", quiet=2)
     return project
 

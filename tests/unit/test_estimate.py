@@ -19,7 +19,7 @@ tune: {tune}
 control: {{model.hidden_size: 4, trainer.batch_size: 16, trainer.max_epochs: 3, tuning_seeds: 2}}
 tasks:
   adding: {{task.length: 4, task.train_size: 100, task.validation_size: 20, task.test_size: 20}}
-sweep: {{activation: "tanh,iris", seed: "range(0,14)"}}
+sweep: {{activation: "tanh,iris", seed: "range(0,22)"}}
 """
 
 
@@ -40,11 +40,11 @@ def test_the_wall_time_by_hand(own_conf: Path) -> None:
     assert wall_seconds([], plan, 2) == 0
 
 
-@pytest.mark.parametrize(("tune", "widths"), [("none", [12, 2]), ("lr", [12, 2, 6])])
+@pytest.mark.parametrize(("tune", "widths"), [("none", [12, 10]), ("lr", [12, 10, 6])])
 def test_blocks_of_each_width_are_timed_once(
     own_conf: Path, monkeypatch: pytest.MonkeyPatch, tune: str, widths: list[int]
 ) -> None:
-    """Fourteen seeds are a block of twelve and one of two; two seeds at three learning rates are one of six."""
+    """Twenty-two seeds are blocks of 12 and 10; two seeds at three learning rates are one of six."""
     timed: list[list[int]] = []
 
     def time_block(recipe: Any, task: Any, seeds: Sequence[int], replica: int) -> BlockTime:
@@ -64,7 +64,7 @@ def test_from_the_command_line_nothing_is_recorded(conf: Path, run: Callable[...
     (conf / "study" / "timed.yaml").write_text(STUDY.format(tune="lr"))
     code, out, _ = run("plan", "timed", "--estimate")
     assert code == 0
-    assert "28 runs, 28 to train" in out and "cores, from a few timed steps of every cell" in out and "adding" in out
+    assert "44 runs, 44 to train" in out and "cores, from a few timed steps of every cell" in out and "adding" in out
     assert not (conf.parent / "results").exists()
 
 

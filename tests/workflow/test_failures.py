@@ -121,7 +121,7 @@ def test_failed_runs_are_recorded_and_count_against_their_arm(project):
 
 def test_a_killed_workflow_is_completed_with_the_same_weights(project):
     project.write("conf/study/long.yaml", LONG)
-    project.edit("conf/config.yaml", "block_size: 12", "block_size: 2")
+    project.edit("conf/config.yaml", "block_size: 20", "block_size: 2")
     before = project.runs()
     kill_while_seed_2_trains(project)
     half, left = project.runs(), sorted(project.trained_since(before))

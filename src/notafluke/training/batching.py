@@ -64,7 +64,7 @@ def seed_losses(
 def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A model whose constructor draws from torch's generator at a seed; the generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return build()
 
 
@@ -104,12 +104,13 @@ def initial_parameters(build: Callable[[], nn.Module], seed: int, replica: int) 
     parameter's stream.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        # Not torch.manual_seed, which also keeps a traceback of each call for a CUDA that may be initialised later.
+        torch.default_generator.manual_seed(0)
         model = build()
         values = {}
         for name, parameter in model.named_parameters():
             own_seed = torch_seed(seed, replica, "initialisation", name)
-            torch.manual_seed(own_seed)
+            torch.default_generator.manual_seed(own_seed)
             owner = model.get_submodule(name.rpartition(".")[0])
             if callable(initialise := getattr(model, "initialise", None)):
                 initialise(name, torch.Generator().manual_seed(own_seed))

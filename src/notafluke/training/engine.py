@@ -16,6 +16,7 @@ from notafluke.errors import named
 from notafluke.tasks.base import Task
 from notafluke.training.block import Checkpoint, Observer, SeedBlock, TimeLimitReached
 from notafluke.training.determinism import pin_torch
+from notafluke.training.memory import keep_freed_memory
 from notafluke.training.recipe import OptimizerBuilder, Recipe
 from notafluke.training.results import SeedResult
 
@@ -61,6 +62,7 @@ def train_block(
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
     pin_torch(deterministic)
+    keep_freed_memory()
     place = torch.device(device)
     block = SeedBlock(recipe, task, seeds, replica, place, observer, tested, optimizers, checkpoint, time_limit)
     try:
