@@ -66,8 +66,8 @@ def ways(details: Mapping[str, Any]) -> str:
         "Seconds are wall time of the whole command, median (lowest-highest). Ours is `snakemake --cores 2` in a fresh "
         "copy: planning, checks, creating the MLflow database, training, tables and figures. The peers train one "
         f"program, {PROGRAM}: `nn.LSTM` for tanh; for the others a loop with one input projection for all steps and "
-        "one recurrent product a step. Its batches are cut out of tensors, it writes no checkpoints and shows no progress; "
-        "data and database were made beforehand, outside its time. Threads of the one process: "
+        "one recurrent product a step. Its batches are cut out of tensors, it writes no checkpoints and shows no "
+        "progress; data and database were made beforehand, outside its time. Threads of the one process: "
         f"{min(threads, key=threads.get)} (a run of tanh and one of iris: {tuned}); of two processes: 1 each."
     )
 
@@ -93,7 +93,8 @@ def alikeness(details: Mapping[str, Any]) -> str:
     return (
         "**The same scores:** with the same weights both networks have the same outputs within 1e-5. First weights and "
         f"order of batches differ, so scores do: over {compared} seeds of each activation no peer's differ from ours "
-        f"by more than chance (two-sided Mann-Whitney, smallest of {len(adjusted)} Holm-adjusted p: {min(adjusted):.2g})."
+        f"by more than chance (two-sided Mann-Whitney, smallest of {len(adjusted)} Holm-adjusted p: "
+        f"{min(adjusted):.2g})."
     )
 
 
@@ -104,6 +105,6 @@ def outside(details: Mapping[str, Any]) -> str:
     return (
         f"**Outside training:** (wall time x {CORES} cores - the seconds in the run records) / {RUNS} runs, so a core "
         f"that waits counts. The records' seconds are {training.shown(0)} together; with both cores always training "
-        f"they would take half of that, and {wall.shown()} s of wall time are the rest: Snakemake, planning, imports, the "
-        "database, tables and figures."
+        f"they would take half of that, and {wall.shown()} s of wall time are the rest: Snakemake, planning, imports, "
+        "the database, tables and figures."
     )
