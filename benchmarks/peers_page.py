@@ -106,5 +106,5 @@ def outside(details: Mapping[str, Any]) -> str:
         f"**Outside training:** (wall time x {CORES} cores - the seconds in the run records) / {RUNS} runs, so a core "
         f"that waits counts. The records' seconds are {training.shown(0)} together; with both cores always training "
         f"they would take half of that, and {wall.shown()} s of wall time are the rest: Snakemake, planning, imports, "
-        "the database, tables and figures."
+        "the database, tables and figures. What a job logs to MLflow while it trains is in the records' seconds."
     )
