@@ -1,7 +1,7 @@
 """Start-up: ``python benchmarks/startup.py`` measures what passes before anything trains.
 
-``notafluke --help`` beside ``python -c pass``; ``snakemake -n`` on the demo, in a fresh checkout and with a cached plan,
-beside ``snakemake -n`` on an empty Snakefile; a training job up to its first step beside ``import
+``notafluke --help`` beside ``python -c pass``; ``snakemake -n`` on the demo, in a fresh checkout and with a cached
+plan, beside ``snakemake -n`` on an empty Snakefile; a training job up to its first step beside ``import
 pytorch_lightning``; and what each further cell of that job costs beyond its training. They take turns. It writes
 ``benchmarks/results/performance/startup.json`` and its section of ``docs/performance.md``. ``--quick`` repeats less and
 prints only.
@@ -241,7 +241,8 @@ def text(found: Measured) -> str:
             f"`notafluke train-cells` of {1 + len(jobs[0].further)} cells of the demo on `adding`, {SEEDS} seeds and "
             "one epoch each, with the live log, in one process. Its training is what Lightning's `fit` takes without "
             "the live log; the rest of a further cell is composing and trying its configuration, building, testing, "
-            "recording and logging its runs.",
+            "recording and logging its runs. MLflow is imported before Lightning, which is why the way from there to the "
+            "first step alone would not tell all: the row above it, from the start of the process, does.",
         ]
     )
 
