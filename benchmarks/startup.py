@@ -241,8 +241,8 @@ def text(found: Measured) -> str:
             f"`notafluke train-cells` of {1 + len(jobs[0].further)} cells of the demo on `adding`, {SEEDS} seeds and "
             "one epoch each, with the live log, in one process. Its training is what Lightning's `fit` takes without "
             "the live log; the rest of a further cell is composing and trying its configuration, building, testing, "
-            "recording and logging its runs. MLflow is imported before Lightning, which is why the way from there to the "
-            "first step alone would not tell all: the row above it, from the start of the process, does.",
+            "recording and logging its runs. MLflow is imported before Lightning, so the way from there to the first "
+            "step does not tell all; the row above it, from the start of the process, does.",
         ]
     )
 
