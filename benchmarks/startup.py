@@ -242,7 +242,7 @@ def text(found: Measured) -> str:
             "one epoch each, with the live log, in one process. Its training is what Lightning's `fit` takes without "
             "the live log; the rest of a further cell is composing and trying its configuration, building, testing, "
             "recording and logging its runs. MLflow is imported before Lightning, so the way from there to the first "
-            "step does not tell all; the row above it, from the start of the process, does.",
+            "step does not tell all; the row `up to its first step`, from the start of the process, does.",
         ]
     )
 
