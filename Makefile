@@ -21,6 +21,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 TRIALS ?= 50
 SEED ?= 0
+BENCHMARKS ?= startup seeds peers scale earthquake
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -125,6 +126,17 @@ calibration: install ## measure how often the verdicts are wrong, with docs/cali
 .PHONY: torture
 torture: install ## inject faults into trainings, with docs/reliability.md (an hour; TRIALS=50 SEED=0)
 	@$(WITH_VENV) $(MOUNTING) $(BIN)/python benchmarks/torture.py --trials $(TRIALS) --seed $(SEED)
+
+.PHONY: bench
+bench: install ## measure how fast it is, with docs/performance.md (half an hour; nothing else should work meanwhile)
+	@begin=$$(date +%s); for part in $(BENCHMARKS); do \
+		echo "---- $$part"; \
+		$(WITH_VENV) $(BIN)/python benchmarks/$$part.py || { echo "bench: $$part failed" >&2; exit 1; }; \
+	done; echo "---- all parts: $$(( $$(date +%s) - begin )) s"
+
+.PHONY: bench-guard
+bench-guard: install ## measure the quick parts and compare their ratios with the stored ones (a few minutes)
+	@$(WITH_VENV) $(BIN)/python benchmarks/guard.py
 
 .PHONY: clean
 clean: ## remove .venv and caches; results/ stays

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from notafluke.configuration import RunConfig, component_options
 from notafluke.errors import ComponentError, UsageError, did_you_mean
+from notafluke.importing import without_collection
 from notafluke.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def check(run: RunConfig) -> list[str]:
     Returns what is allowed but should be known, one line each. Raises UsageError that names the component, its option
     file and the reason.
     """
+    if "notafluke.training.dry_pass" not in sys.modules:
+        with without_collection():
+            # The first optimizer imports the compiler, so it is imported in any case.
+            importlib.import_module("torch._dynamo")
+            importlib.import_module("notafluke.training.dry_pass")
     from notafluke.training.dry_pass import dry_pass
 
     config = run.config

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from notafluke.configuration import (
     sweep_values,
 )
 from notafluke.errors import DEBUG, UsageError, told_in_one_line
+from notafluke.importing import without_collection
 from notafluke.interruption import Interruption, stoppable
 from notafluke.names import require_inside
 from notafluke.plan import Cell, Plan, make_cell
@@ -74,6 +76,7 @@ def train_cell(
     run = compose_run(conf_folder(), {**by_key, "seed": str(seeds[0])})
     if not run.config["execution"]["retrain"] and (records := _records_if_all_there(run, seeds)) is not None:
         return records
+    import_what_trains(run.config["execution"])
     for caution in components.check(run):
         log.warning("warning: %s", caution)
     if prepare_data(run):
@@ -89,6 +92,19 @@ def train_cell(
         CellTraining(run, cell, experiment, interruption or Interruption(), pace).train(missing)
     _tell_of_weights(run, cell, [seed for seed in seeds if seed not in missing])
     return [record for seed in seeds if (record := recorded(cell, seed)) is not None]
+
+
+def import_what_trains(execution: Mapping[str, Any]) -> None:
+    """Import at once what the first cell of a process would import bit by bit: torch, Lightning, MLflow."""
+    if "notafluke.training.engine" in sys.modules:
+        return
+    with without_collection():
+        if execution["tracking"]:
+            from notafluke.tracking import import_mlflow
+
+            import_mlflow(Path(execution["results"]))
+        importlib.import_module("notafluke.training.dry_pass")
+        importlib.import_module("notafluke.training.engine")
 
 
 def _records_if_all_there(run: RunConfig, seeds: Sequence[int]) -> list[RunRecord] | None:

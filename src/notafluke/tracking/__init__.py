@@ -13,7 +13,7 @@ MLflow: what cannot be sent stays in the records and is sent later.
 * ``rebuilding``: what an experiment lacks is added; MLflow made anew from the records.
 """
 
-from notafluke.tracking.database import connect, local_files, tracking_uri, ui_command
+from notafluke.tracking.database import connect, import_mlflow, local_files, tracking_uri, ui_command
 from notafluke.tracking.experiment import Experiment
 from notafluke.tracking.live import LiveLog
 from notafluke.tracking.pace import Pace
@@ -26,6 +26,7 @@ __all__ = [
     "LiveLog",
     "Pace",
     "connect",
+    "import_mlflow",
     "initialise",
     "local_files",
     "rebuild",

@@ -5,6 +5,7 @@ MLflow's own database is only a view, so one that is damaged is moved aside and 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -12,7 +13,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -162,6 +163,16 @@ def connect(
             raise UsageError(f"{path.name} is of another version of MLflow; it is made anew with: {REBUILD}") from error
         raise
     return client
+
+
+def import_mlflow(results: Path) -> None:
+    """Import what the live log of a training needs, if it can be: else the live log tells why."""
+    uri = tracking_uri(results)
+    settle(uri, live=True)
+    with suppress(Exception):
+        importlib.import_module("mlflow")
+        if uri.startswith("sqlite"):
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def settle(uri: str, live: bool) -> None:
