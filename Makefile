@@ -21,7 +21,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 TRIALS ?= 50
 SEED ?= 0
-BENCHMARKS ?= startup seeds peers scale earthquake
+BENCHMARKS ?= startup seeds limit peers scale earthquake
 
 VENV := .venv
 BIN := $(VENV)/bin

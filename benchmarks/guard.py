@@ -23,7 +23,7 @@ from pathlib import Path
 from measuring import STORED, Ratio
 from pages import BENCHMARKS
 
-PARTS = ("startup", "seeds", "peers", "scale")
+PARTS = ("startup", "seeds", "limit", "peers", "scale")
 LEAST, MOST = 0.7, 1.4
 
 
