@@ -49,26 +49,30 @@ class Cell:
         own = range(seeds)
         return choose_block_size(self.recipe, self.task, own, 0, self.most_together).split(own)
 
-    def seconds(self, blocks: Sequence[Sequence[int]]) -> float:
+    def seconds(self, blocks: Sequence[Sequence[int]], device: str = "cpu") -> float:
         """How long the blocks train, one after another."""
         from notafluke.training.engine import train_block
 
         began = time.perf_counter()
         for seeds in blocks:
-            train_block(self.recipe, self.task, seeds, 0)
+            train_block(self.recipe, self.task, seeds, 0, device=device)
         return time.perf_counter() - began
 
 
-def measure(widths: Sequence[int], counts: Sequence[int], repetitions: int) -> dict[int, dict[int, list[float]]]:
-    """Seconds of so many seeds, by hidden units."""
+def measure(
+    widths: Sequence[int], counts: Sequence[int], repetitions: int, device: str = "cpu"
+) -> dict[int, dict[int, list[float]]]:
+    """Seconds of so many seeds, by hidden units; on a GPU in blocks of `execution.block_size`."""
+    from notafluke.training.block_size import BlockSize
+
     found = {}
     for units in widths:
         cell = Cell(units)
         ways: dict[str, Callable[[], float]] = {}
         for count in counts:
-            blocks = cell.blocks(count)
-            cell.seconds(blocks[:1])
-            ways[str(count)] = lambda cell=cell, blocks=blocks: cell.seconds(blocks)
+            blocks = cell.blocks(count) if device == "cpu" else BlockSize(cell.most_together).split(range(count))
+            cell.seconds(blocks[:1], device)
+            ways[str(count)] = lambda cell=cell, blocks=blocks: cell.seconds(blocks, device)
         found[units] = {int(name): values for name, values in interleaved(ways, repetitions).items()}
         print(f"hidden {units}: {'; '.join(f'{n} seeds {min(v):.2f} s' for n, v in found[units].items())}", flush=True)
     return found
@@ -88,14 +92,14 @@ def measure_blocks(widths: Sequence[int], repetitions: int) -> dict[int, dict[in
     return found
 
 
-def ratios(found: Mapping[int, Mapping[int, Sequence[float]]]) -> list[Ratio]:
+def ratios(found: Mapping[int, Mapping[int, Sequence[float]]], where: str = "") -> list[Ratio]:
     """The time of several seeds over that of one."""
     return [
-        Ratio(f"{count} seeds over 1 seed, hidden {units}", quotients(own[count], own[1]), target, at_most=True)
+        Ratio(f"{count} seeds over 1 seed, hidden {units}{where}", quotients(own[count], own[1]), target, at_most=True)
         for units, own in found.items()
         for count in own
         if count > 1
-        for target in (TARGETS.get(units) if count == 10 else None,)
+        for target in (TARGETS.get(units) if count == 10 and not where else None,)
     ]
 
 
@@ -112,7 +116,7 @@ def pin() -> None:
     pin_environment()
 
 
-def text(found: Mapping[int, Mapping[int, Sequence[float]]], blocks: Mapping[int, Mapping[int, Spread]]) -> str:
+def text(blocks: Mapping[int, Mapping[int, Spread]], on_gpu: bool) -> str:
     """The section of the page below the ratios."""
     chosen = {units: len(Cell(units).blocks(60)[0]) for units in blocks}
     rows = [
@@ -140,6 +144,10 @@ def text(found: Mapping[int, Mapping[int, Sequence[float]]], blocks: Mapping[int
             "1.3 million weights together, as beyond that they are no faster, and no more than fit into three "
             "quarters of the free memory of a core, by an estimate from one forward pass. The log says where it "
             "takes fewer.",
+            "",
+            "The rows that name the GPU are measured on it, in blocks of `execution.block_size`."
+            if on_gpu
+            else "On a GPU: not measured, the machine has none. The benchmark measures it where there is one.",
         ]
     )
 
@@ -157,15 +165,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(" | ".join(own.row()))
         return
     pin()
-    found = measure(list(STEPS), [1, 10, 30], REPETITIONS)
+    import torch
+
+    counts = [1, 10, 30]
+    found = measure(list(STEPS), counts, REPETITIONS)
+    on_gpu = measure(list(STEPS), counts, REPETITIONS, "cuda") if torch.cuda.is_available() else {}
     blocks = measure_blocks(list(STEPS), REPETITIONS)
-    details: dict[str, Any] = {"seconds": found, "quick": [asdict(own) for own in quick_ratios()]}
+    details: dict[str, Any] = {
+        "seconds": found,
+        "seconds on the GPU": on_gpu,
+        "quick": [asdict(own) for own in quick_ratios()],
+    }
     details["milliseconds of a step and seed"] = {
         units: {size: asdict(own) for size, own in by_size.items()} for units, by_size in blocks.items()
     }
-    shown = text(found, blocks)
-    print("\n".join(["", *(" | ".join(own.row()) for own in ratios(found)), "", shown]))
-    store(PART, ratios(found), details, shown)
+    shown, all_ratios = text(blocks, bool(on_gpu)), [*ratios(found), *ratios(on_gpu, ", on the GPU")]
+    print("\n".join(["", *(" | ".join(own.row()) for own in all_ratios), "", shown]))
+    store(PART, all_ratios, details, shown)
 
 
 if __name__ == "__main__":
