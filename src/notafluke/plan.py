@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
 from notafluke.study_file import cells_per_job, load_study
 from notafluke.tasks.base import Task
 from notafluke.tasks.dataset import LOCK_FILE, PROVENANCE, DatasetTask, files_below
+from notafluke.versions import version
 from notafluke.work import Work, merged
 
 log = logging.getLogger(__name__)
