@@ -22,7 +22,6 @@ def one_transaction(client: MlflowClient) -> Iterator[None]:
         yield
         return
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     failure: Exception | None = None
     try:
@@ -45,6 +44,6 @@ def one_transaction(client: MlflowClient) -> Iterator[None]:
                 store.ManagedSessionMaker, session.commit = make_session, commit
     except MlflowException:
         # As such MLflow raises whatever fails in a session; what is none of the database's is to stay what it was.
-        if failure is None or isinstance(failure, SQLAlchemyError):
+        if failure is None or type(failure).__module__.startswith("sqlalchemy."):
             raise
         raise failure from None
