@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -27,19 +28,19 @@ class CheckCache:
         self._known = dict(self._stored)
 
     @property
-    def known(self) -> dict[str, list[str]]:
+    def known(self) -> dict[str, Any]:
         """All findings by digest."""
         return dict(self._known)
 
-    def findings(self, depends_on: Any, check: Callable[[], list[str]]) -> list[str]:
-        """What ``check`` returned for the same ``depends_on``, of what JSON can hold, or returns now.
+    def findings(self, depends_on: Any, check: Callable[[], Any]) -> Any:
+        """What ``check`` returned for the same ``depends_on``, or returns now; both of what JSON can hold.
 
         Raises what ``check`` raises, and keeps nothing then.
         """
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
         if key not in self._known:
-            self._known[key] = list(check())
-        return list(self._known[key])
+            self._known[key] = check()
+        return copy.deepcopy(self._known[key])
 
     def store(self) -> None:
         """Write what was found anew, if anything was. Raises StorageError."""
@@ -50,7 +51,7 @@ class CheckCache:
         self._stored = dict(self._known)
 
 
-def _read(path: Path) -> dict[str, list[str]]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         return dict(tree["findings"]) if is_whole(tree) else {}

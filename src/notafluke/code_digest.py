@@ -18,9 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
+
+from notafluke.versions import version
 
 PACKAGE = "notafluke"
 _INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib"))
@@ -50,6 +52,12 @@ def code_digest(objects: Sequence[str]) -> str:
     or lie in the working folder, and are not installed packages: an object of those counts by its name and the
     package's version. Raises LookupError for an object that no source file defines.
     """
+    return _digest_of(tuple(objects), Path.cwd())
+
+
+@cache
+def _digest_of(objects: tuple[str, ...], working_folder: Path) -> str:
+    """The digest is the same as long as the process, whose sources are read once, and its working folder are."""
     own = [path for path in objects if not _is_installed(path)]
     installed = sorted(f"{path} {_installed_version(path)}" for path in objects if _is_installed(path))
     reached = reached_definitions(own)
@@ -61,6 +69,7 @@ def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[as
     """Syntax trees of all definitions reached from the objects, by (module, name)."""
     objects = list(objects)
     first_party = {PACKAGE, *(path.partition(".")[0] for path in objects)}
+    working_folder = Path.cwd()
     reached: dict[tuple[str, str], list[ast.stmt]] = {}
     waiting = [_locate(path) for path in objects]
     for path, (module, name) in zip(objects, waiting, strict=True):
@@ -69,7 +78,7 @@ def reached_definitions(objects: Iterable[str]) -> dict[tuple[str, str], list[as
     seen = set()
     while waiting:
         module_name, name = waiting.pop()
-        if (module_name, name) in seen or not _is_first_party(module_name, first_party):
+        if (module_name, name) in seen or not _is_first_party(module_name, first_party, working_folder):
             continue
         seen.add((module_name, name))
         nodes, mentions = _definition(module_name, name)
@@ -102,16 +111,18 @@ def _definition_digest(module_name: str, name: str) -> str:
     return hashlib.sha256(f"[{', '.join(map(_as_json, nodes))}]".encode()).hexdigest()
 
 
-def _is_first_party(module_name: str, packages: set[str]) -> bool:
+def _is_first_party(module_name: str, packages: set[str], working_folder: Path) -> bool:
     """Whether a module is of one of the packages, or of the working folder and not installed there."""
     package = module_name.partition(".")[0]
-    if package in packages:
-        return True
+    return package in packages or _lies_in(working_folder, package)
+
+
+@cache
+def _lies_in(folder: Path, package: str) -> bool:
+    """Whether a package lies in a folder and is not installed there."""
     source = find_source(package)
     return (
-        source is not None
-        and Path.cwd() in source.parents
-        and not any(folder in source.parents for folder in _INSTALLED)
+        source is not None and folder in source.parents and not any(folder in source.parents for folder in _INSTALLED)
     )
 
 
@@ -137,9 +148,14 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def source_files(objects: Iterable[str]) -> set[Path]:
     """The source files of all definitions reached from the objects."""
+    return set(_source_files(tuple(objects), Path.cwd()))
+
+
+@cache
+def _source_files(objects: tuple[str, ...], working_folder: Path) -> frozenset[Path]:
     own = [path for path in objects if not _is_installed(path)]
     modules = (read_module(module) for module, _ in reached_definitions(own))
-    return {module.path for module in modules if module is not None}
+    return frozenset(module.path for module in modules if module is not None)
 
 
 @cache

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from notafluke.configuration import RunConfig, component_options
 from notafluke.errors import ComponentError, UsageError, did_you_mean
 from notafluke.importing import without_collection
 from notafluke.tasks.base import Task
+from notafluke.work import Work
 
 if TYPE_CHECKING:
     from notafluke.training.recipe import Recipe
@@ -53,12 +55,25 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
     )
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What trying a run found: what is allowed but should be known, one line each, and how much there is to compute."""
+
+    cautions: list[str]
+    work: Work
+
+
 def check(run: RunConfig) -> list[str]:
     """Build and try everything that a run needs, its data included, without training.
 
     Returns what is allowed but should be known, one line each. Raises UsageError that names the component, its option
     file and the reason.
     """
+    return examine(run).cautions
+
+
+def examine(run: RunConfig) -> Examined:
+    """What ``check`` does, with the work that there is."""
     if "notafluke.training.dry_pass" not in sys.modules:
         with without_collection():
             # The first optimizer imports the compiler, so it is imported in any case.
@@ -73,10 +88,10 @@ def check(run: RunConfig) -> list[str]:
         task.check()
         recipe = build_recipe(config)
         _require_state_rule(recipe)
-        dry_pass(recipe, task, build_component(config, "activation"), config["nondeterminism"] == "refuse")
+        work = dry_pass(recipe, task, build_component(config, "activation"), config["nondeterminism"] == "refuse")
     except ComponentError as error:
         raise UsageError(f"{_described(run, error.group)}: {error.reason}") from error
-    return _cautions(run, recipe, task)
+    return Examined(_cautions(run, recipe, task), work)
 
 
 def require_device(device: str) -> None:

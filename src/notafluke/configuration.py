@@ -92,8 +92,16 @@ def tracking_is_on(conf: Path) -> bool:
 
 def groups(conf: Path) -> list[str]:
     """Names of the groups of the defaults list, in its order."""
-    defaults = read_yaml(conf / f"{CONFIG_NAME}.yaml").get("defaults", [])
-    return [key for entry in defaults if isinstance(entry, dict) for key in entry if not key.startswith("override ")]
+    path = conf / f"{CONFIG_NAME}.yaml"
+    return list(_groups(path, path.read_bytes()))
+
+
+@lru_cache(maxsize=16)
+def _groups(path: Path, content: bytes) -> tuple[str, ...]:
+    """Every composition asks for them: they are read again when the file's content is another."""
+    defaults = read_yaml(path).get("defaults", [])
+    own = (key for entry in defaults if isinstance(entry, dict) for key in entry if not key.startswith("override "))
+    return tuple(own)
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -151,12 +159,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> Override:
-    """One override in Hydra's grammar. Raises UsageError where it does not parse."""
+    """One override in Hydra's grammar, not to be changed. Raises UsageError where it does not parse."""
     try:
-        return OverridesParser.create().parse_override(text)
+        return _parsed(text)
     except (HydraException, ValueError) as error:  # a number of thousands of digits is a ValueError
         shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
         raise UsageError(f"cannot read override {shown!r}: write key=value, for example activation=iris") from error
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Override:
+    """The cells of a study share most of their settings, and Hydra's parser takes its time."""
+    return OverridesParser.create().parse_override(text)
 
 
 def sweep_values(key: str, expression: Any) -> list[str]:
@@ -278,7 +292,7 @@ class Composition:
         texts = [f"{key}={value}" for key, value in overrides.items()]
         with _told(texts):
             for text in texts:
-                override = OverridesParser.create().parse_override(text)
+                override = _parsed(text)
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
             return _resolved(config)
 

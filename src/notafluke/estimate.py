@@ -61,7 +61,8 @@ def cell_times(plan: Plan) -> Iterator[CellTime]:
 def wall_seconds(times: Sequence[CellTime], plan: Plan, cores: int) -> float:
     """The wall time of a study on so many cores: training and the starts of its jobs, evenly shared out."""
     busy = [own for own in times if own.seconds]
-    jobs = -(-len(busy) // plan.cells_per_job)
+    keys = {own.cell.key for own in busy}
+    jobs = sum(any(cell.key in keys for cell in job) for job in plan.jobs)
     total = sum(own.seconds for own in busy) + jobs * SECONDS_A_JOB
     longest = max((own.seconds + SECONDS_A_JOB for own in busy), default=0.0)
     return max(total / cores, longest)

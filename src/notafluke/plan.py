@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from notafluke import components
 from notafluke.check_cache import CheckCache
 from notafluke.checksums import is_whole, with_checksum
 from notafluke.code_digest import code_digest, source_files
+from notafluke.components import Examined
 from notafluke.configuration import (
     NOT_PART_OF_A_RUN,
     SETTINGS,
@@ -37,7 +38,9 @@ from notafluke.options import DescribedOption, described_option
 from notafluke.study import BASELINE_PREFIX, CONTROL, Arm, Claim, Study
 from notafluke.study_file import cells_per_job, load_study
 from notafluke.tasks.base import Task
-from notafluke.tasks.dataset import LOCK_FILE, PROVENANCE, files_below
+from notafluke.tasks.dataset import LOCK_FILE, PROVENANCE, DatasetTask, files_below
+from notafluke.versions import version
+from notafluke.work import Work, merged
 
 log = logging.getLogger(__name__)
 CACHE = Path(".snakemake") / "notafluke"
@@ -98,14 +101,14 @@ class Cell:
 class Plan:
     """A study with the cell of each (task, arm).
 
-    ``overrides`` are the command line's; ``cells_per_job`` is how many cells one process trains, ``options`` what the
+    ``overrides`` are the command line's; ``job_sizes`` is how many cells each process trains, ``options`` what the
     options in use say of themselves, ``warnings`` what should be known about the study, ``files`` the further files
     that it read, and the folders in which it found them.
     """
 
     study: Study
     overrides: tuple[str, ...]
-    cells_per_job: int
+    job_sizes: tuple[int, ...]
     results: str
     cells: Mapping[str, Mapping[str, Cell]]
     options: tuple[DescribedOption, ...]
@@ -120,8 +123,8 @@ class Plan:
     @cached_property
     def jobs(self) -> list[list[Cell]]:
         """The cells that one process trains, one after another."""
-        cells, size = self.distinct_cells, self.cells_per_job
-        return [cells[start : start + size] for start in range(0, len(cells), size)]
+        ends = list(accumulate(self.job_sizes))
+        return [self.distinct_cells[end - size : end] for size, end in zip(self.job_sizes, ends, strict=True)]
 
     @property
     def folder(self) -> Path:
@@ -143,7 +146,7 @@ class Plan:
             "name": self.study.name,
             "study": self.study.as_text_tree(),
             "overrides": list(self.overrides),
-            "cells_per_job": self.cells_per_job,
+            "job_sizes": list(self.job_sizes),
             "results": self.results,
             "cells": {task: {arm: asdict(cell) for arm, cell in arms.items()} for task, arms in self.cells.items()},
             "options": [asdict(option) for option in self.options],
@@ -160,7 +163,7 @@ class Plan:
         return cls(
             study,
             tuple(tree["overrides"]),
-            tree["cells_per_job"],
+            tuple(tree["job_sizes"]),
             tree["results"],
             cells,
             options,
@@ -232,12 +235,12 @@ def targets_of(config: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class _PlannedArm:
-    """An arm of a task: its run, cell and task, what should be known about it, and the further files that it reads."""
+    """An arm of a task: its run, cell and task, what trying it found, and the further files that it reads."""
 
     run: RunConfig
     cell: Cell
     task: Task
-    cautions: list[str]
+    examined: Examined
     files: set[str]
 
 
@@ -255,7 +258,7 @@ def make_plan(name: str, overrides: Sequence[str] = (), checks: CheckCache | Non
     }
     for task, arms in planned.items():
         _refuse_equal_arms(f"study {name}", task, {arm: own.cell for arm, own in arms.items()})
-        warnings += [caution for own in arms.values() for caution in own.cautions]
+        warnings += [caution for own in arms.values() for caution in own.examined.cautions]
         warnings += _scaled_in_vain(task, {arm: own.run.config for arm, own in arms.items()}, checks)
     for claim in study.claims:
         for task in claim.tasks:
@@ -266,7 +269,7 @@ def make_plan(name: str, overrides: Sequence[str] = (), checks: CheckCache | Non
     return Plan(
         study=study,
         overrides=tuple(overrides),
-        cells_per_job=cells_per_job(conf, name),
+        job_sizes=tuple(_job_sizes(cells_per_job(conf, name), everyone, len(study.seeds))),
         results=everyone[0].run.config["execution"]["results"],
         cells={task: {arm: own.cell for arm, own in arms.items()} for task, arms in planned.items()},
         options=tuple(described_option(conf, group, option) for group, option in choices),
@@ -279,7 +282,7 @@ def _plan_arm(conf: Path, where: str, arm: Arm, checks: CheckCache) -> _PlannedA
     """Check one arm and find its cell. Raises UsageError that says where."""
     run = compose_run(conf, arm.overrides)
     try:
-        cautions = _cautions(run, checks)
+        examined = _examined(run, checks)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     files = {_from_here(path) for path in source_files(targets_of(run.config)) if PACKAGE_FOLDER not in path.parents}
@@ -287,14 +290,30 @@ def _plan_arm(conf: Path, where: str, arm: Arm, checks: CheckCache) -> _PlannedA
     # The folders too: a file that is added to one changes none of those that were there.
     sources = {str(run.config["task"].get(name)) for name in task.source_options}
     files |= {str(path) for path in task.files()} | {source for source in sources if Path(source).is_dir()}
-    return _PlannedArm(run, make_cell(run), task, cautions, files)
+    return _PlannedArm(run, make_cell(run), task, examined, files)
 
 
-def _cautions(run: RunConfig, checks: CheckCache) -> list[str]:
-    """What should be known about a run that can be trained. Raises UsageError as components.check does."""
+def _job_sizes(size: int | None, arms: Sequence[_PlannedArm], seeds: int) -> list[int]:
+    """How many cells each job trains: as many as the study's file says, else as their work suggests.
 
-    def check() -> list[str]:
-        return components.check(run)
+    Cells that read other data do not share a job of themselves: which files made a run would change with the study.
+    """
+    distinct = list({own.cell.key: own for own in arms}.values())
+    if size is not None:
+        return [len(distinct[start : start + size]) for start in range(0, len(distinct), size)]
+    seconds = [_estimated_seconds(own, seeds) for own in distinct]
+    return merged(seconds, [own.cell.data for own in distinct])
+
+
+def _estimated_seconds(arm: _PlannedArm, seeds: int) -> float | None:
+    """None where the data can be another time prepared, and another time not: the number would not stay the same."""
+    if isinstance(arm.task, DatasetTask) and arm.task.dataset.takes_long:
+        return None
+    return arm.examined.work.seconds(arm.run.config, seeds)
+
+
+def _examined(run: RunConfig, checks: CheckCache) -> Examined:
+    """What trying a run found. Raises UsageError as components.examine does."""
 
     # Which devices there are can change without any file.
     components.require_device(run.config["execution"]["device"])
@@ -304,11 +323,13 @@ def _cautions(run: RunConfig, checks: CheckCache) -> list[str]:
         provenance = None if (folder := task.prepared_folder()) is None else folder / PROVENANCE
     except Exception:
         # A file of the user's that cannot be read, say: told better by what tries everything in its order.
-        return check()
-    code = code_digest(["notafluke.components.check"])
+        return components.examine(run)
+    code = code_digest(["notafluke.components.examine"])
     # Where data that take long are not prepared yet, an invented example was tried.
     prepared = _file_digest(provenance) if provenance is not None and provenance.is_file() else ""
-    return checks.findings([content, run.choices, code, prepared, _versions_of_checks()], check)
+    depends_on = [content, run.choices, code, prepared, _versions_of_checks()]
+    found = checks.findings(depends_on, lambda: asdict(components.examine(run)))
+    return Examined(found["cautions"], Work(**found["work"]))
 
 
 def _refuse_equal_arms(where: str, task: str, cells: Mapping[str, Cell]) -> None:

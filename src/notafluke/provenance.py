@@ -8,7 +8,6 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from notafluke.environments import store_environment
 from notafluke.git import git
 from notafluke.tasks.dataset import ARRAYS
 from notafluke.tasks.dataset import PROVENANCE as PREPARED
+from notafluke.versions import version
 
 RECORDED_PACKAGES = ("torch", "pytorch-lightning", "numpy", "hydra-core", "notafluke")
 LOCK_FILE = Path("requirements.lock")

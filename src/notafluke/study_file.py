@@ -63,13 +63,16 @@ def load_study(conf: Path, name: str, overrides: Sequence[str] = ()) -> tuple[St
     return replace(study, name=f"{name}+{study.digest[:8]}"), warnings
 
 
-def cells_per_job(conf: Path, name: str) -> int:
+def cells_per_job(conf: Path, name: str) -> int | None:
     """How many cells of a study one process trains: how it is executed, and no part of what it decides.
 
-    Raises UsageError for what is not a whole number of at least 1.
+    None where the file does not say. Raises UsageError for what is not a whole number of at least 1.
     """
     path = Path("conf") / "study" / f"{name}.yaml"
-    value = study_content(conf, name).get("cells_per_job", 1)
+    content = study_content(conf, name)
+    if "cells_per_job" not in content:
+        return None
+    value = content["cells_per_job"]
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{path}: cells_per_job: {value!r} is not a whole number of at least 1")
     return value

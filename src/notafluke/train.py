@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from notafluke.configuration import (
     seed_values,
     sweep_values,
 )
-from notafluke.errors import DEBUG, UsageError, told_in_one_line
+from notafluke.errors import DEBUG, StorageError, UsageError, told_in_one_line
 from notafluke.importing import without_collection
 from notafluke.interruption import Interruption, stoppable
 from notafluke.names import require_inside
@@ -42,6 +43,7 @@ def train_cells(
 ) -> Iterator[tuple[Cell, list[RunRecord]]]:
     """Train the missing runs of the cells of a plan that have these folders, one cell after another.
 
+    A cell that cannot be trained is told and keeps no other one from its training; what it raised is raised at the end.
     Raises UsageError for a folder that is not of the plan: the code or the configuration has changed since.
     """
     from notafluke.tracking import Pace
@@ -52,9 +54,22 @@ def train_cells(
             raise UsageError(f"{folder} is no cell of {plan.study.name} now: its code or configuration has changed")
     seeds = ",".join(map(str, plan.study.seeds))
     pace = Pace()
+    failed: list[Exception] = []
     for folder in folders:
         overrides = [*cells[folder].overrides, f"seed={seeds}", f"execution.retrain={str(retrain).lower()}"]
-        yield cells[folder], train_cell(overrides, plan.study.name, plan, interruption, pace)
+        try:
+            records = train_cell(overrides, plan.study.name, plan, interruption, pace)
+        except StorageError:
+            raise
+        except Exception as error:
+            if len(folders) > 1:
+                told = str(error) if isinstance(error, UsageError) else traceback.format_exc()
+                log.error("%s: not trained: %s", folder, told)
+            failed.append(error)
+            continue
+        yield cells[folder], records
+    if failed:
+        raise failed[0]
 
 
 def train_cell(

@@ -31,9 +31,10 @@ NOT_COPIED = {".git", ".venv", ".snakemake", "results", "__pycache__", ".mypy_ca
 OTHER_SETTINGS = ("GIT_", "HYDRA_", "MLFLOW_", "SNAKEMAKE_", "PYTEST_")
 SECONDS = 600  # when a command counts as hung; a busy machine may take a minute for one
 
-# Nine runs that train in less than a second; alpha is that high so that three seeds can decide.
+# Nine runs that train in less than a second, a job for each cell; alpha is that high so that three seeds can decide.
 TINY = """
 title: A tiny study
+cells_per_job: 1
 alpha: 0.5
 control:
   model.hidden_size: 4
@@ -182,7 +183,7 @@ class Project:
 
     def train_in_one_job(self) -> None:
         """Let one process train all three cells of the tiny study: to start Python takes longer than to train them."""
-        self.edit("conf/study/tiny.yaml", "title: A tiny study", "title: A tiny study\ncells_per_job: 3")
+        self.edit("conf/study/tiny.yaml", "cells_per_job: 1", "cells_per_job: 3")
 
     def runs(self, results: str = "results") -> dict[str, tuple[int, str]]:
         """Inode and digest of every metrics.json, by its path: what tells whether a run was trained anew.

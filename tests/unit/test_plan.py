@@ -358,7 +358,7 @@ class TestPlan:
 
     def test_cells_are_cut_into_jobs_as_the_study_says(self, conf: Path, checks: CheckCache) -> None:
         plan = make_plan("demo", checks=checks)
-        assert plan.jobs == [[cell] for cell in plan.distinct_cells]
+        assert [cell for job in plan.jobs for cell in job] == plan.distinct_cells
         text = (conf / "study" / "demo.yaml").read_text(encoding="utf-8")
         (conf / "study" / "merged.yaml").write_text(f"cells_per_job: 3\n{text}", encoding="utf-8")
         merged = make_plan("merged", checks=checks)
@@ -366,6 +366,25 @@ class TestPlan:
         assert {len(job) for job in merged.jobs[:-1]} == {3} and 1 <= len(merged.jobs[-1]) <= 3
         assert merged.study.digest == plan.study.digest, "no part of what the study decides"
         assert Plan.from_tree(merged.as_tree()).jobs == merged.jobs
+
+    def test_cells_without_much_to_compute_share_a_job(self, conf: Path, checks: CheckCache) -> None:
+        """By their work alone: seeds and steps, whoever plans; what needs other data has another job."""
+        tasks = {"adding": {"task.train_size": 64, "task.length": 2}, "digits": {"model.hidden_size": 4}}
+        sweep = {"activation": "tanh,iris,relu,gelu", "seed": "range(0,4)"}
+        write_study(conf, tasks=tasks, sweep=sweep, control={"trainer.max_epochs": 1}, claims={})
+        plan = make_plan("tiny", checks=checks)
+        assert [len(job) for job in plan.jobs] == [4, 4] and Plan.from_tree(plan.as_tree()).jobs == plan.jobs
+        assert make_plan("tiny").jobs == plan.jobs, "without what was found before"
+        assert all(len({cell.data for cell in job}) == 1 for job in plan.jobs)
+        longer = make_plan("tiny", ["trainer.max_epochs=20000", "task=adding"], checks)
+        assert [len(job) for job in longer.jobs] == [1, 1, 1, 1]
+
+    def test_the_work_of_data_that_take_long_is_not_known(self, conf: Path, checks: CheckCache) -> None:
+        """Their number is another once they are prepared, and a job must not be another one then."""
+        tasks = {"harmony": {"model.hidden_size": 4}, "adding": {"task.train_size": 64, "task.length": 2}}
+        write_study(conf, tasks=tasks, sweep={"replica": "0,1,2", "seed": "0,1"}, claims={})
+        sizes = [len(job) for job in make_plan("tiny", checks=checks).jobs]
+        assert sizes == [1, 1, 1, 1, 2]
 
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
     def test_scaling_the_gradient_under_an_optimizer_that_takes_it_out_again_is_told(
@@ -666,13 +685,13 @@ class TestChecks:
     def tried(self, own_conf: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The activation of each run that is really tried."""
         found: list[str] = []
-        check = components.check
+        examine = components.examine
 
-        def counted(run: RunConfig) -> list[str]:
+        def counted(run: RunConfig) -> components.Examined:
             found.append(run.choices["activation"])
-            return check(run)
+            return examine(run)
 
-        monkeypatch.setattr(components, "check", counted)
+        monkeypatch.setattr(components, "examine", counted)
         return found
 
     def test_every_cell_is_tried_the_first_time(self, tried: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,20 @@ def test_dry_run_and_lint_write_nothing(pristine, finished):
     assert "good condition" in pristine.snakemake("--lint").output
     assert pristine.tree() == before
     assert not (pristine.results / "runs").exists()
+
+
+def test_small_cells_share_a_job_unless_the_study_says_otherwise(pristine, finished):
+    """Three cells of a second: a job for each of two cores, and one for each cell where the file says so."""
+    rules = set(map(rule_of, finished.runs()))
+    pristine.edit("conf/study/tiny.yaml", "cells_per_job: 1", "")
+    plan = pristine.snakemake("-n").output
+    merged = set(TRAINING.findall(plan))
+    assert len(merged) == 2 and {name.partition("_and_")[0] for name in merged} < rules
+    assert "and 1 more cells (6 of 6 runs missing)" in plan
+    assert "9 runs, 9 to train in 2 jobs" in pristine.notafluke("plan", "tiny").output
+    # The same without what earlier plans found, as on another machine.
+    shutil.rmtree(pristine.root / ".snakemake")
+    assert set(TRAINING.findall(pristine.snakemake("-n").output)) == merged
 
 
 def rule_of(metrics_file):

@@ -1,4 +1,4 @@
-# One rule a cell, or for several where the study says so: its job trains all seeds that have no record yet, together.
+# One rule for some cells, as many as there is work for: its job trains all seeds that have no record yet, together.
 # Its parameters are functions, which Snakemake does not compare, so that more seeds, fewer seeds or another study train
 # nothing anew. No input is `ancient`: where an ancient one is made again, Snakemake 9 forgets what else needs to run.
 # A job that finds all its runs recorded ends at once.

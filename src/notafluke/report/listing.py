@@ -48,7 +48,9 @@ def plan_table(plan: Plan, hint: bool = True) -> RenderableType:
     missing = len(plan.missing())
     untuned = [cell for cell in plan.distinct_cells if not (Path(cell.folder) / TUNING_FILE).is_file()]
     tuning = f", after the tuning of {len(untuned)} cells" if plan.study.tune != "none" and missing and untuned else ""
-    total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train{tuning}")
+    left = sum(any(not cell.metrics_file(seed).is_file() for cell in job for seed in seeds) for job in plan.jobs)
+    jobs = f" in {left} job{'s' if left > 1 else ''}" if left else ""
+    total = Text(f"\n{plan.study.name}: {len(plan.metrics_files())} runs, {missing} to train{jobs}{tuning}")
     overridden = f" --overrides {shlex.quote(' '.join(plan.overrides))}" if plan.overrides else ""
     command = f"notafluke plan {plan.study.name.partition('+')[0]}{overridden} --estimate"
     hints = [Text(f"how long they take: {command}", style="dim")] if missing and hint else []

@@ -15,7 +15,6 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +26,7 @@ from notafluke.errors import UsageError
 from notafluke.files import write_atomic
 from notafluke.names import NAME
 from notafluke.tasks.base import Task, TaskData
+from notafluke.versions import version
 
 ARRAYS = "arrays.npz"
 PROVENANCE = "provenance.json"

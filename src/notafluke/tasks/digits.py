@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from notafluke.tasks.class_baselines import class_baselines
 from notafluke.tasks.classification import CLASS_METRICS, class_metrics
 from notafluke.tasks.dataset import Dataset, DatasetTask, Prepared, file_declaration, package_declaration
 from notafluke.tasks.images import UNDECIDED, Images, read_images
+from notafluke.versions import version
 
 DIGITS = "sklearn"
 READINGS = ("rows", "pixels")

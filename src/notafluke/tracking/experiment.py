@@ -108,8 +108,9 @@ class Experiment:
     def show(self, view: View, parent: str = "") -> str:
         """Show a run that has ended, all of it, and return its id."""
         run_id = self.start(view, parent)
-        self.log(run_id, view.points, view.time_of, view.parameters)
+        # Before the metrics, all of which MLflow would read to find the artifacts' place.
         self.add_files(run_id, view)
+        self.log(run_id, view.points, view.time_of, view.parameters)
         self.client.set_terminated(run_id, view.status, view.ended)
         return run_id
 

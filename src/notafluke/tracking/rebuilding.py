@@ -56,6 +56,7 @@ from notafluke.tracking.experiment import (
 )
 from notafluke.tracking.processes import PROCESS, is_alive
 from notafluke.tracking.shown import SHOWN, damaged_lines, is_run_folder, remember_runs, remembered_runs
+from notafluke.tracking.transactions import one_transaction
 from notafluke.tracking.views import CELL, LEVEL, RUN, Recorded, ended_cell, ended_run, now, recorded_run
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ def bring_cell_patiently(
 
     for attempt in range(1, ATTEMPTS):
         try:
-            return bring_cell(experiment, recorded, existing, exact)
+            with one_transaction(experiment.client):
+                return bring_cell(experiment, recorded, existing, exact)
         except MlflowException as error:
             if "locked" not in str(error):
                 raise

@@ -27,6 +27,7 @@ from notafluke.training.determinism import pin_torch
 from notafluke.training.forward import series_outputs, window_outputs
 from notafluke.training.recipe import Recipe
 from notafluke.training.samples import Batch
+from notafluke.work import Work
 
 SAMPLES = 2
 # One seed, twice in the block: that another one starts badly is a result, and none of the component's faults.
@@ -36,8 +37,10 @@ ALLOW = "nondeterminism=allow trains it all the same, and its records say so"
 IN_BLOCK = "fails for a block of two seeds: "
 
 
-def dry_pass(recipe: Recipe, task: Task, activation: Activation, deterministic: bool = True) -> None:
+def dry_pass(recipe: Recipe, task: Task, activation: Activation, deterministic: bool = True) -> Work:
     """Try all components on two samples, the model alone and as a block of two seeds, by the engine's own code.
+
+    Returns how much a training has to compute.
 
     Raises ComponentError for what has the wrong shape, is not finite at the start, does not take what it is given or
     cannot be batched over seeds, where components and task do not fit together and, if they are to be
@@ -91,6 +94,12 @@ def dry_pass(recipe: Recipe, task: Task, activation: Activation, deterministic: 
             _require_same("model", f"gradient of {name}", gradient, repeated[name])
     _try_gradient_rule(recipe, found, deterministic)
     _try_optimizer(recipe)
+    steps = task.advance if recipe.state.carried and task.advance else data.inputs["train"].shape[2]
+    return Work(
+        weights=sum(value.numel() for value in start.values()),
+        time_steps=steps,
+        samples={split: data.samples(split) for split in data.inputs},
+    )
 
 
 @contextmanager
