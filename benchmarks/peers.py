@@ -171,6 +171,12 @@ def quick() -> Ratio:
     return Ratio(f"Hydra, one process, {counts}: processor seconds a run", Spread.of([one / few]))
 
 
+def quick_ratios() -> list[Ratio]:
+    """The ratios of a reduced measurement, for the regression guard."""
+    prepare(range(QUICK_SEEDS))
+    return [quick()]
+
+
 def processor_seconds(train: Callable[[], Trained]) -> float:
     """What the processes that it starts, and theirs, use of the processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -220,8 +220,9 @@ def text_of(found: Mapping[int, Mapping[str, Cost]]) -> str:
         "costs makes it smaller.\n\n"
         f"{table_of(found)}\n\n"
         "![Seconds of each stage against the number of runs](figures/scale.svg)\n\n"
-        "MLflow gets the runs of a cell in one transaction, each with one `log_batch`; the live log of a training "
-        f"sends the epochs that came together as one `log_batch`. Peak memory of the plan of {largest:,} runs: "
+        "MLflow gets the runs of a cell in one transaction, each with one `log_batch`. The live log of a training, "
+        "which sends the epochs that came together as one `log_batch`, is switched off here; it is part of what is "
+        f"measured against other tools above. Peak memory of the plan of {largest:,} runs: "
         f"{found[largest]['plan'].memory:.2f} GiB, torch included."
     )
 

@@ -37,6 +37,11 @@ class Tape:
     candidates: list[tuple[Tensor, ...]]
     shown: list[tuple[Tensor, ...]]
 
+    def tensors(self) -> list[Tensor]:
+        """All that it holds."""
+        steps = (own for step in (*self.candidates, *self.shown) for own in step)
+        return [self.inputs, self.gates, self.hidden, self.cells, *steps]
+
 
 class LSTMScan(torch.autograd.Function):
     """Hidden states [B, T, H], last hidden state and last cell [B, H] of an LSTM; all with a leading S for a stack.
@@ -66,8 +71,9 @@ class LSTMScan(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keep what the backward pass needs."""
-        ctx.save_for_backward(inputs[1], inputs[2])
         ctx.activation, ctx.tape, ctx.stacked = inputs[-2], inputs[-1], inputs[0].dim() == 4
+        # The tape as well, so that what counts the memory of a step sees it.
+        ctx.save_for_backward(inputs[1], inputs[2], *([] if ctx.tape is None else ctx.tape.tensors()))
 
     @staticmethod
     @once_differentiable
@@ -75,7 +81,7 @@ class LSTMScan(torch.autograd.Function):
         """The gradients of all tensors that went in. Raises RuntimeError without a tape."""
         if ctx.tape is None:
             raise RuntimeError("this LSTM ran without a tape: nothing of it can be differentiated")
-        own = [*ctx.saved_tensors, *gradients]
+        own = [*ctx.saved_tensors[:2], *gradients]
         stacked = own if ctx.stacked else [value[None] for value in own]
         found = scan_backward(ctx.tape, ctx.activation, *stacked, with_inputs=ctx.needs_input_grad[0])
         return *(found if ctx.stacked else (None if value is None else value[0] for value in found)), None, None

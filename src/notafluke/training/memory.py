@@ -39,7 +39,7 @@ def keep_freed_memory() -> None:
 
 
 def bytes_of_seed(block: SeedBlock) -> int:
-    """About the most bytes that one seed of a block takes, measured by a forward pass of one training batch.
+    """About the most bytes that one seed of a block may take, by a forward pass of one training batch.
 
     That is weights and what belongs to them, the seed's own data, the predictions of a split, and what a batch of
     training keeps for its backward pass, once more for the gradients; or as much for a batch of the evaluation.
