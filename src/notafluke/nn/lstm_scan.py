@@ -170,12 +170,12 @@ def scan_backward(
     total = torch.empty_like(tape.gates[0])
     from_input, from_forget, from_candidate, from_output = total.chunk(4, dim=-1)
     from_sigmoids = [own[0] for own in _sigmoid_parts(total[None])]
-    by_row = total.transpose(1, 2)
     input_gates, forget_gates, _, output_gates = _parts(tape.gates)
     sigmoids = _sigmoid_parts(tape.gates)
     hidden_rows, cell_rows = tape.hidden.unbind(0), tape.cells.unbind(0)
     output_rows, projected_rows = of_outputs.unbind(2), of_projected.unbind(2)
-    of_recurrent, product = torch.zeros_like(recurrent_weight), torch.empty_like(recurrent_weight)
+    of_recurrent = recurrent_weight.new_zeros(models, rows // 4, rows)
+    product = torch.empty_like(of_recurrent)
     of_hidden, of_cell = of_last_hidden.clone(), of_last_cell.clone()
     through = torch.empty_like(of_hidden)
     for step in reversed(range(steps)):
@@ -193,12 +193,13 @@ def scan_backward(
         from_candidate.copy_(activation.gradient(through, *saved_of_candidate))
         of_cell.mul_(forget_gates[step])
         torch.bmm(total, recurrent_weight, out=of_hidden)
-        of_recurrent.add_(torch.bmm(by_row, hidden_rows[step], out=product))
+        of_recurrent.add_(torch.bmm(hidden_rows[step].transpose(1, 2), total, out=product))
         projected_rows[step].copy_(total)
     flat, flat_inputs = of_projected.flatten(1, 2), tape.inputs.flatten(1, 2)
     of_inputs = torch.bmm(flat, input_weight).view(tape.inputs.shape) if with_inputs else None
     of_input = torch.bmm(flat_inputs.transpose(1, 2), flat).transpose(1, 2)
-    return of_inputs, of_input, of_recurrent, of_projected.sum((1, 2)), of_hidden, of_cell
+    # Transposed as autograd leaves them: the order of memory decides in which order a norm adds up the squares.
+    return of_inputs, of_input, of_recurrent.transpose(1, 2), of_projected.sum((1, 2)), of_hidden, of_cell
 
 
 def _parts(blocks: Tensor) -> list[tuple[Tensor, ...]]:
