@@ -111,7 +111,8 @@ def training_message(cells: Sequence[Cell], plan: Plan) -> str:
     """What Snakemake says when it starts a training job."""
     files = [cell.metrics_file(seed) for cell in cells for seed in plan.study.seeds]
     missing = sum(not file.is_file() for file in files)
-    more = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
+    others = len(cells) - 1
+    more = f" and {others} more {'cell' if others == 1 else 'cells'}" if others else ""
     what = f"{cells[0].task}: {cells[0].treatment}{more}"
     if not missing:
         # Whether it is forced is not known yet.
