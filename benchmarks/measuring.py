@@ -113,9 +113,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+MEASURED = ("Snakefile", "benchmarks", "conf", "src", "workflow", ":!benchmarks/results")
+"""What decides a measurement; its own results and page do not."""
+
+
 def commit() -> str:
-    """The commit that was measured, ``+`` where files differ from it."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=BENCHMARKS, capture_output=True, text=True, check=True
-    )
-    return told.stdout.strip()
+    """The commit that was measured, ``+`` where files that matter differ from it."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *arguments], cwd=BENCHMARKS.parent, capture_output=True, text=True)
+
+    changed = git("diff", "--quiet", "HEAD", "--", *MEASURED).returncode
+    return git("rev-parse", "--short", "HEAD").stdout.strip() + "+" * changed

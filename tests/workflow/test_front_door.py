@@ -107,7 +107,7 @@ def test_small_cells_share_a_job_unless_the_study_says_otherwise(pristine, finis
     plan = pristine.snakemake("-n").output
     merged = set(TRAINING.findall(plan))
     assert len(merged) == 2 and {name.partition("_and_")[0] for name in merged} < rules
-    assert "and 1 more cells (6 of 6 runs missing)" in plan
+    assert "and 1 more cell (6 of 6 runs missing)" in plan
     assert "9 runs, 9 to train in 2 jobs" in pristine.notafluke("plan", "tiny").output
     # The same without what earlier plans found, as on another machine.
     shutil.rmtree(pristine.root / ".snakemake")
