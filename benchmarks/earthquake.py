@@ -64,7 +64,7 @@ class Size:
     long_steps: int
 
 
-STANDARD = Size(hidden=512, steps=3, turns=3, long_hidden=16, long_steps=1000)
+STANDARD = Size(hidden=512, steps=3, turns=2, long_hidden=16, long_steps=1000)
 QUICK = Size(hidden=16, steps=4, turns=2, long_hidden=4, long_steps=100)
 
 

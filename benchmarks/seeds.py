@@ -24,7 +24,7 @@ STEPS = {16: 40, 32: 40, 64: 20, 128: 10, 256: 6}
 """Optimizer steps of a training, by hidden units."""
 BLOCKS = (2, 4, 8, 12, 20)
 TARGETS = {16: 2.5, 32: 2.5, 64: 5.0}
-REPETITIONS = 5
+REPETITIONS = 3
 
 
 class Cell:

@@ -62,7 +62,6 @@ def train_block(
     Raises ComponentError for a model that cannot be batched, and whatever a component raises.
     """
     pin_torch(deterministic)
-    keep_freed_memory()
     place = torch.device(device)
     block = SeedBlock(recipe, task, seeds, replica, place, observer, tested, optimizers, checkpoint, time_limit)
     try:
@@ -79,6 +78,7 @@ def train_block(
 
 def fit(block: SeedBlock, progress_bar: bool = False, most_steps: int | None = None) -> None:
     """Train a block for the epochs of its recipe, each of at most ``most_steps`` steps."""
+    keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     place = block.alive.device
     trainer = pl.Trainer(
