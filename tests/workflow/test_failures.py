@@ -64,6 +64,29 @@ claims:
     treatment: model=diverging
     sesoi: 2%
 """
+# Works while the study is planned, and no longer when it is trained.
+BREAKABLE = """
+from pathlib import Path
+
+import torch
+
+
+def breakable(x):
+    if Path("broken").exists():
+        raise ValueError("broken on purpose")
+    return torch.tanh(x)
+"""
+SHARED = """
+title: Cells that share jobs
+control: {model.hidden_size: 4, trainer.max_epochs: 1}
+tasks:
+  adding: {task.length: 2, task.train_size: 64, task.validation_size: 32, task.test_size: 32}
+sweep:
+  activation: tanh,breakable,iris
+  seed: range(0,3)
+claims:
+  iris: {sentence: Iris is better, treatment: activation=iris, sesoi: 2%}
+"""
 # One cell whose training lasts some seconds.
 LONG = """
 title: A longer training
@@ -117,6 +140,27 @@ def test_failed_runs_are_recorded_and_count_against_their_arm(project):
     assert table.loc["model=crashing", "failed_treatment"] == 1
     assert "crashed" in table.loc["model=crashing", "failures"]
     assert project.snakemake(study="faults").nothing_to_do
+
+
+def test_a_cell_that_cannot_be_trained_costs_its_job_no_other_cell(project):
+    project.write("breakable.py", BREAKABLE)
+    option = "description: Breaks\nsource: this test\n_target_: breakable.breakable\n_partial_: true\n"
+    project.write("conf/activation/breakable.yaml", option)
+    project.write("conf/study/shared.yaml", SHARED.replace("title:", "cells_per_job: 3\ntitle:"))
+    before = project.runs()
+    assert "and 2 more cells (9 of 9 runs missing)" in project.snakemake("-n", study="shared").output
+    (project.root / "broken").touch()
+    failed = project.snakemake(study="shared", code=1)
+    assert (
+        "activation=breakable (conf/activation/breakable.yaml, breakable.breakable): broken on purpose" in failed.output
+    )
+    kept = project.runs()
+    trained = project.trained_since(before)
+    assert len(trained) == 6 and not any("breakable" in path for path in trained)
+    # Mended, the job trains what it lacks, and nothing twice.
+    (project.root / "broken").unlink()
+    project.snakemake(study="shared")
+    assert len(project.trained_since(kept)) == 3 and all("breakable" in path for path in project.trained_since(kept))
 
 
 def test_a_killed_workflow_is_completed_with_the_same_weights(project):
