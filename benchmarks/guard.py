@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measuring import STORED, Ratio
-from pages import BENCHMARKS
 
-PARTS = ("startup", "seeds", "limit", "peers", "scale")
+PARTS = ("startup", "seeds", "limit", "peers")
 LEAST, MOST = 0.7, 1.4
 
 
@@ -78,14 +77,6 @@ def compare(measured: Sequence[Ratio], stored: Mapping[str, float]) -> list[Comp
     ]
 
 
-def quick_ratios(part: str) -> list[Ratio]:
-    """The ratios of a part now; none of one that is not there or has no quick measurement."""
-    if not (BENCHMARKS / f"{part}.py").is_file():
-        return []
-    module = importlib.import_module(part)
-    return list(module.quick_ratios()) if hasattr(module, "quick_ratios") else []
-
-
 def exit_code(found: Sequence[Comparison]) -> int:
     """1 after a regression, 2 where nothing could be compared, else 0."""
     if all(own.stored is None for own in found):
@@ -96,13 +87,13 @@ def exit_code(found: Sequence[Comparison]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all that are there")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     given = parser.parse_args(arguments)
     begun, stored = time.monotonic(), stored_ratios()
     found: list[Comparison] = []
     for part in given.parts:
         print(f"{time.monotonic() - begun:6.1f} s  {part}", flush=True)
-        found += compare(quick_ratios(part), stored)
+        found += compare(importlib.import_module(part).quick_ratios(), stored)
     print("\n".join(["", HEADER, *(own.row() for own in found)]))
     regressions = sum(own.regressed for own in found)
     compared = sum(own.stored is not None for own in found)

@@ -95,9 +95,7 @@ class CellTraining:
     def _validation_scores(self, tries: Sequence[tuple[float, int]]) -> list[float | None]:
         """The best validation score of each (learning rate, seed); None of one that diverged. Raises TuningFailed."""
         scores: list[float | None] = []
-        size = self._block_size([seed for _, seed in tries]).seeds
-        for start in range(0, len(tries), size):
-            block = tries[start : start + size]
+        for block in self._block_size([seed for _, seed in tries]).split(tries):
             try:
                 scores += self._block_scores(block)
             except (StorageError, TuningFailed):
@@ -233,9 +231,9 @@ class CellTraining:
         """How many of these seeds train together. On a GPU it is what is configured: it decides the last bits there."""
         from notafluke.training.block_size import BlockSize, choose_block_size
 
-        if not self.device.startswith("cpu"):
-            return BlockSize(self.most_together)
         most = self.most_together
+        if not self.device.startswith("cpu"):
+            return BlockSize(most)
         try:
             found = choose_block_size(self.recipe, self.task, seeds, self.run.config["replica"], most)
         except Exception:

@@ -28,6 +28,7 @@ RATE = 1e10
 PASSES = 3
 """Of the weights in a step of training, forward and backward, against one in an evaluation."""
 EVALUATION_SAMPLES = 256
+"""As in training.samples, which imports torch; plans do without."""
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,15 @@ from notafluke.nn.elementwise import elementwise
 from notafluke.nn.lstm_scan import LSTMScan
 from notafluke.training.engine import train_block
 
-OPTIONS = sorted(path.stem for path in Path("conf/activation").glob("*.yaml"))
+CONF = Path(__file__).parents[2] / "conf" / "activation"
+OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
 NO_OPTIONS = ("_target_", "_partial_", "description", "source", "reference")
 SIZES = [(16, 10, 32, 32, 1), (32, 4, 7, 9, 3), (64, 2, 13, 5, 4), (33, 3, 7, 9, 2), (5, 2, 3, 4, 1)]
 """Hidden units, models, samples, time steps, features."""
 
 
 def activation_of(option: str) -> Callable[[Tensor], Tensor]:
-    tree = yaml.safe_load(Path(f"conf/activation/{option}.yaml").read_text())
+    tree = yaml.safe_load((CONF / f"{option}.yaml").read_text())
     options = {
         key: value for key, value in tree.items() if key not in ("_target_", "_partial_", "description", "source")
     }
@@ -136,6 +137,23 @@ def test_functions_of_somebody_else_are_called_at_every_step() -> None:
     assert elementwise(counted) is None
     LSTMLayer(1, 2, counted)(torch.ones(1, 5, 1))
     assert len(calls) == 10
+
+
+def step_function(x: Tensor) -> Tensor:
+    return (x > 0).float()
+
+
+def centred(x: Tensor) -> Tensor:
+    return x - x.mean()
+
+
+@pytest.mark.parametrize("function", [step_function, centred])
+def test_what_has_no_gradient_or_mixes_elements_is_none_of_ours(
+    function: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "__module__", activations.__name__)
+    assert elementwise(function) is None
+    assert LSTMLayer(1, 2, function)(torch.ones(1, 3, 1))[0].shape == (1, 3, 2)
 
 
 class Doubled(LSTMLayer):

@@ -37,8 +37,9 @@ def elementwise(function: Function) -> Elementwise | None:
     """One of this package's activations, with its options bound or not, as an Elementwise; None for anything else.
 
     A function of somebody else may do more than compute, so it is called at every step. None is also given where an
-    operation is not elementwise by PyTorch's own declaration, and where the argument is used more than once (softsign):
-    the parts of its gradient are added up among what else comes to that argument, in autograd's order.
+    operation is not elementwise by PyTorch's own declaration, where nothing is to be differentiated (a step), and where
+    the argument is used more than once (softsign): the parts of its gradient are added up among what else comes to that
+    argument, in autograd's order.
     """
     whole = function if isinstance(function, partial) else partial(function)
     if getattr(whole.func, "__module__", None) != ACTIVATIONS:
@@ -52,14 +53,20 @@ def _split(
 ) -> Elementwise | None:
     from torch.fx.experimental.proxy_tensor import make_fx
 
+    def value_of(x: Tensor) -> Tensor:
+        # As the engine calls it: that decides the order in which gradients of a value used twice are added.
+        found: Tensor = vmap(lambda own: function(*arguments, own, **dict(keywords)))(x)
+        return found
+
     def value_and_gradient(x: Tensor, of_values: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
-        # As the engine calls it: that decides the order in which gradients of a value used twice are added.
-        value = vmap(lambda own: function(*arguments, own, **dict(keywords)))(x)
+        value = value_of(x)
         return value, torch.autograd.grad(value, x, of_values)[0]
 
     example = torch.linspace(-1, 1, 6, device="cpu").view(2, 3)
     with torch.enable_grad():
+        if not value_of(example.clone().requires_grad_()).requires_grad:
+            return None
         return _halves(make_fx(value_and_gradient)(example, torch.ones_like(example)).graph)
 
 

@@ -44,6 +44,7 @@ class StockPrices(Dataset):
 
     name: ClassVar[str] = "stock"
     embedded: ClassVar[Mapping[str, str]] = {"arch": "NCSA (package arch); index values from Yahoo Finance"}
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "pandas")
 
     def declaration(self) -> dict[str, str]:
         """Return package and version, or the SHA-256 of the user's file. Raises UsageError when it is not there."""

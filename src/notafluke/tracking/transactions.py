@@ -16,9 +16,9 @@ def one_transaction(client: MlflowClient) -> Iterator[None]:
 
     What fails in it leaves nothing of it. It is to be short: nobody else can write to a SQLite database meanwhile.
     """
-    store = client._tracking_client.store
+    store = getattr(getattr(client, "_tracking_client", None), "store", None)
     make_session = getattr(store, "ManagedSessionMaker", None)
-    if make_session is None:
+    if store is None or make_session is None:
         yield
         return
     from mlflow.exceptions import MlflowException

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -13,6 +14,7 @@ from notafluke.training.determinism import pin_torch
 from notafluke.training.memory import available_bytes, bytes_of_seed
 from notafluke.training.recipe import Recipe
 
+Training = TypeVar("Training")
 WEIGHTS_TOGETHER = 5 * 2**18
 """Models of more weights than these are no faster together (measured by benchmarks/seeds.py, see docs/performance.md):
 what a step touches no longer fits into the processor's cache."""
@@ -25,15 +27,15 @@ class BlockSize:
     seeds: int
     reason: str = ""
 
-    def split(self, seeds: Sequence[int]) -> list[Sequence[int]]:
-        """Blocks of about equal size, none larger than this, in the order of the seeds."""
-        if not seeds:
+    def split(self, trainings: Sequence[Training]) -> list[Sequence[Training]]:
+        """Blocks of about equal size, none larger than this, in the order of the trainings: one for each seed."""
+        if not trainings:
             return []
-        blocks = -(-len(seeds) // self.seeds)
-        size = -(-len(seeds) // blocks)
+        blocks = -(-len(trainings) // self.seeds)
+        size = -(-len(trainings) // blocks)
         # An odd block is padded with a copy.
         size = min(size + size % 2, self.seeds)
-        return [seeds[start : start + size] for start in range(0, len(seeds), size)]
+        return [trainings[start : start + size] for start in range(0, len(trainings), size)]
 
 
 def choose_block_size(recipe: Recipe, task: Task, seeds: Sequence[int], replica: int, most: int) -> BlockSize:
@@ -50,7 +52,7 @@ def fitting_size(most: int, weights: int, bytes_a_seed: int, free: int) -> Block
 
     At least two, as one alone is padded to two.
     """
-    paying, fitting = (_even(WEIGHTS_TOGETHER // weights), _even(free // bytes_a_seed))
+    paying, fitting = _even(WEIGHTS_TOGETHER // weights), _even(free // bytes_a_seed)
     if most <= min(paying, fitting):
         return BlockSize(most)
     if fitting < paying:
