@@ -1,4 +1,4 @@
-"""What the unit tests share. The environment that torch reads when it is loaded is pinned before a test imports it."""
+"""What the unit tests share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 
 from notafluke import cli, code_digest, configuration
-from notafluke.training.determinism import pin_environment
-
-pin_environment()
 
 REPOSITORY = Path(__file__).parents[2]
 

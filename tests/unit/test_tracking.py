@@ -88,6 +88,8 @@ def one_server(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterato
     folder = tmp_path_factory.mktemp("server")
     (folder / "server.db").write_bytes((empty / "mlflow.db").read_bytes())
     server = TrackingServer(folder)
+    # The first answer takes longer than tests wait for one.
+    MlflowClient(server.uri).search_experiments()
     yield server
     server.close()
 
